@@ -1,0 +1,165 @@
+"""What a NumPyro model consists of, found by tracing it once without computing anything."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro.distributions.transforms import biject_to
+from numpyro.handlers import block, seed, substitute, trace
+from numpyro.infer.initialization import init_to_uniform
+
+from vi_toolkit.targets._arguments import Arguments
+from vi_toolkit.targets.target import Site
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The sites of a model: hashable, free of data."""
+
+    sites: tuple[Site, ...]
+    observed: tuple[str, ...]
+    deterministic_dims: tuple[tuple[str, tuple[str, ...]], ...]
+    prior_samples: bool  # whether every prior can be drawn from
+
+
+def find_structure(model: Callable[..., Any], arguments: Arguments, data: Any) -> Structure:
+    """Runs the model abstractly and reads off its sites; raises on what cannot be fitted, naming the site."""
+    found: dict[str, Any] = {}
+
+    def run(data: Any) -> Any:
+        args, kwargs = arguments.call(data)
+        start = init_to_uniform(radius=0.0)
+        with block():  # a trace inside another handler must not leak into it
+            sites = trace(substitute(seed(model, jax.random.key(0)), substitute_fn=start)).get_trace(*args, **kwargs)
+        latents = {name: site for name, site in sites.items() if _is_latent(site)}
+        _check_sites(model, arguments, sites, latents)
+        found["sites"] = _layout(latents)
+        found["observed"] = tuple(name for name, site in sites.items() if _is_observed(site))
+        found["dims"] = tuple(
+            (name, _dims(name, site, np.ndim(site["value"])))
+            for name, site in sites.items()
+            if site["type"] == "deterministic" and site["cond_indep_stack"]
+        )
+        return jnp.zeros(())
+
+    try:
+        jax.eval_shape(run, data)
+    except NotImplementedError as error:
+        raise ValueError(f"model: NumPyro could not run it: {str(error) or 'a site cannot be sampled'}") from error
+    return Structure(found["sites"], found["observed"], found["dims"], _prior_samples(model, arguments, data))
+
+
+def _is_latent(site: dict[str, Any]) -> bool:
+    return site["type"] == "sample" and not site["is_observed"]
+
+
+def _is_observed(site: dict[str, Any]) -> bool:
+    # `factor` and the Jacobian terms are observed sites too, of the distribution Unit, and carry no data
+    return site["type"] == "sample" and site["is_observed"] and type(site["fn"]).__name__ != "Unit"
+
+
+def _layout(latents: dict[str, Any]) -> tuple[Site, ...]:
+    sites, start = [], 0
+    for name, site in latents.items():
+        value = jax.ShapeDtypeStruct(np.shape(site["value"]), jnp.result_type(float))
+        shape = jax.eval_shape(biject_to(site["fn"].support).inv, value).shape
+        stop = start + int(np.prod(shape))
+        sites.append(Site(name, start, stop, shape, value.shape, _dims(name, site, len(value.shape))))
+        start = stop
+    return tuple(sites)
+
+
+def _dims(name: str, site: dict[str, Any], ndim: int) -> tuple[str, ...]:
+    """Plate names for the batch dimensions, numbered names for the others."""
+    event_dim = site["fn"].event_dim if site["type"] == "sample" else 0
+    names = [f"{name}_dim_{axis}" for axis in range(ndim)]
+    for frame in site["cond_indep_stack"]:
+        axis = ndim - event_dim + frame.dim
+        if 0 <= axis < ndim and np.shape(site["value"])[axis] == frame.size:
+            names[axis] = frame.name
+    return tuple(names)
+
+
+def _check_sites(
+    model: Callable[..., Any], arguments: Arguments, sites: dict[str, Any], latents: dict[str, Any]
+) -> None:
+    _check_kinds(sites, latents)
+    _check_observed_given(model, arguments, sites, latents)
+    for name, site in sites.items():
+        if _is_observed(site):
+            _check_observed_shape(name, site)
+
+
+def _check_kinds(sites: dict[str, Any], latents: dict[str, Any]) -> None:
+    for name, site in sites.items():
+        if site["type"] == "param":
+            raise ValueError(
+                f"model: {name!r} is a numpyro.param, a number without a prior. Give it one with numpyro.sample "
+                "(numpyro.distributions.ImproperUniform for a flat one), or fix its value."
+            )
+        if site["type"] == "plate" and site["args"][1] not in (None, site["args"][0]):
+            raise ValueError(
+                f"model: plate {name!r} takes {site['args'][1]} of {site['args'][0]} rows at random, which makes the "
+                "log density random. Give the plate no subsample_size, and pass all the data."
+            )
+    for name, site in latents.items():
+        if site["fn"].support.is_discrete:
+            raise ValueError(
+                f"model: the latent site {name!r} ({type(site['fn']).__name__}) is discrete, and a continuous guide "
+                "cannot stand for it. Sum it out of the model, for example with "
+                "numpyro.distributions.MixtureSameFamily, or with numpyro.factor and jax.scipy.special.logsumexp."
+            )
+    if not latents:
+        raise ValueError(
+            f"model: it has no latent site, so there is nothing to fit. Its sites: {sorted(sites) or 'none'}."
+        )
+
+
+def _check_observed_given(
+    model: Callable[..., Any], arguments: Arguments, sites: dict[str, Any], latents: dict[str, Any]
+) -> None:
+    """An argument left at None whose site became an unknown, or whose absence left the model without data."""
+    given = dict(zip(arguments.names, arguments.static, strict=True))
+    parameters = inspect.signature(model).parameters.values()
+    absent = [p.name for p in parameters if given.get(p.name, p.default) is None]
+    has_data = any(site["type"] == "sample" and site["is_observed"] for site in sites.values())
+    culprit = next((name for name in absent if name in latents), None)
+    if culprit is None and absent and not has_data:
+        culprit = absent[0]
+    if culprit is not None:
+        raise ValueError(
+            f"model: its argument {culprit!r} was not given (it is None), so the model has "
+            f"{f'an unknown site {culprit!r} where data belong' if culprit in latents else 'no observed site'}. "
+            f"Pass the data: vi.from_numpyro(model, ..., {culprit}=...)."
+        )
+
+
+def _check_observed_shape(name: str, site: dict[str, Any]) -> None:
+    value, expected = np.shape(site["value"]), site["fn"].shape()
+    broadcast = np.broadcast_shapes(value, expected) if expected != value else value
+    if broadcast != value and int(np.prod(value)) > 1:
+        raise ValueError(
+            f"model: observed site {name!r} has data of shape {value} but its distribution has shape {expected}: "
+            f"together they would count {int(np.prod(broadcast))} terms. Make the shapes equal (y[:, 0], or "
+            "a trailing axis on the distribution's parameters)."
+        )
+
+
+def _prior_samples(model: Callable[..., Any], arguments: Arguments, data: Any) -> bool:
+    def draw(data: Any) -> Any:
+        args, kwargs = arguments.call(data)
+        with block():
+            sites = trace(seed(model, jax.random.key(0))).get_trace(*args, **kwargs)
+        return {name: site["value"] for name, site in sites.items() if _is_latent(site)}
+
+    try:
+        jax.eval_shape(draw, data)
+    except (NotImplementedError, ValueError, AttributeError):  # improper priors cannot be drawn from
+        return False
+    return True

@@ -1,0 +1,126 @@
+"""The target of a fit: an unnormalised log density on R^dim, and the way from R^dim to named sites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jax.tree_util import register_dataclass
+
+from vi_toolkit._types import Key, Scalar, Sites, Vector
+
+
+@dataclass(frozen=True)
+class Site:
+    """One named unknown of the model: where it lies in the flat vector and how it looks in the model's own space."""
+
+    name: str
+    start: int  # first entry in the flat vector of R^dim
+    stop: int  # one past its last entry
+    unconstrained_shape: tuple[int, ...]
+    shape: tuple[int, ...]  # in the model's own, constrained space
+    dims: tuple[str, ...] = ()  # plate names and event dimensions, for labels
+
+
+class Program(Protocol):
+    """The functions of a target, free of its data: hashable, so that one compiled program serves every data set."""
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def sites(self) -> tuple[Site, ...]: ...
+
+    def log_density(self, data: Any, z: Vector) -> Scalar: ...
+
+    def constrain(self, data: Any, z: Vector) -> Sites: ...
+
+    def prior_draw(self, data: Any, key: Key) -> Vector | None: ...
+
+    def explain(self, data: Any, z: Vector) -> str: ...
+
+    def observed(self, data: Any) -> Mapping[str, np.ndarray]: ...
+
+    def log_likelihood(self, data: Any, z: Vector) -> Sites: ...
+
+    def deterministic_dims(self) -> Mapping[str, tuple[str, ...]]: ...
+
+
+@partial(register_dataclass, data_fields=["data", "log_evidence"], meta_fields=["program"])
+@dataclass(frozen=True)
+class Target:
+    """An unnormalised log density log p~(z) of one point z in R^dim, with Z = integral of p~ the evidence.
+
+    Made by `from_numpyro` or `from_log_density`. A pytree: the data are its leaves, so they travel into
+    compiled programs as arguments, and a fit to other data of the same shape compiles nothing.
+
+    Attributes:
+        program: the functions, without the data.
+        data: the arrays that the functions are evaluated with.
+        log_evidence: log Z in nats where it is known, else None.
+
+    Example:
+        >>> import jax.numpy as jnp, vi_toolkit as vi
+        >>> target = vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=2)
+        >>> target.dim, float(target.log_density(jnp.zeros(2)))
+        (2, 0.0)
+    """
+
+    program: Program
+    data: Any
+    log_evidence: Any = None
+
+    @property
+    def dim(self) -> int:
+        """The number of unconstrained coordinates."""
+        return self.program.dim
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The named unknowns, in the order of the flat vector."""
+        return self.program.sites
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Dimension names of every site and deterministic, from the model's plates; for ArviZ."""
+        return {s.name: s.dims for s in self.sites if s.dims} | dict(self.program.deterministic_dims())
+
+    def log_density(self, z: Vector) -> Scalar:
+        """log p~(z) of one point z of shape (dim,), in nats, the Jacobian of `constrain` included."""
+        return self.program.log_density(self.data, z)
+
+    def constrain(self, z: Vector) -> Sites:
+        """The named sites of one point z of shape (dim,), in the model's own space, deterministic sites included."""
+        return self.program.constrain(self.data, z)
+
+    def prior_draw(self, key: Key) -> Vector | None:
+        """A point of shape (dim,) from the model's prior, or None where there is no prior to draw from."""
+        return self.program.prior_draw(self.data, key)
+
+    def explain(self, z: Vector) -> str:
+        """Which sites give a density that is not finite at z, in words."""
+        return self.program.explain(self.data, z)
+
+    def observed(self) -> dict[str, np.ndarray]:
+        """The observed sites' values; empty for a plain log density."""
+        return dict(self.program.observed(self.data))
+
+    def log_likelihood(self, z: Vector) -> Sites:
+        """The log likelihood of every observation at one point z, by observed site; empty for a plain log density."""
+        return self.program.log_likelihood(self.data, z)
+
+
+@jax.jit
+def log_densities(target: Target, draws: Any) -> Any:
+    """log p~ at every row of ``draws`` (draws, dim), in one compiled call."""
+    return jax.vmap(target.log_density)(draws)
+
+
+@jax.jit
+def constrain_draws(target: Target, draws: Any) -> Any:
+    """Every row of ``draws`` (draws, dim) as named sites {site: (draws, ...)}, in one compiled call."""
+    return jax.vmap(target.constrain)(draws)
