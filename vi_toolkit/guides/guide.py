@@ -1,0 +1,75 @@
+"""What a guide is: a family of distributions on R^dim, with its parameters kept outside it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+from numpyro.distributions import Distribution
+
+from vi_toolkit._start import Start
+from vi_toolkit._types import Draws, Key, LogWeights, Params
+
+
+class GuideDraws(NamedTuple):
+    """Draws of a guide that carry gradients: an expectation of f is sum_i weights_i f(points_i)."""
+
+    points: Draws
+    weights: LogWeights  # non-negative, summing to one
+
+
+class Guide(ABC):
+    """A family q of distributions on R^dim: settings in the object, parameters outside it.
+
+    Every guide is a frozen dataclass, so that equal guides share one compiled program.
+    """
+
+    def learning_rate(self, dim: int) -> float:
+        """The size of the first steps in the guide's own coordinates."""
+        return 0.01
+
+    @abstractmethod
+    def init(self, key: Key, start: Start) -> Params:
+        """Parameters to begin with: an unconstrained pytree, centred at the start and on its scale."""
+
+    @abstractmethod
+    def distribution(self, params: Params) -> Distribution:
+        """q as a NumPyro distribution with event_shape (dim,)."""
+
+    def draw(self, key: Key, params: Params, num_draws: int) -> GuideDraws:
+        """About ``num_draws`` draws of q that carry gradients with respect to the parameters."""
+        return equally_weighted(self.distribution(params).rsample(key, (num_draws,)))
+
+    def move(self, params: Params, step: Params) -> Params:
+        """The parameters after a small step in the guide's own coordinates; a zero step changes nothing.
+
+        Here the step is added. A location-scale family measures it in units of its present scale instead,
+        so that a fit does not depend on the units of the model.
+        """
+        return jax.tree.map(jnp.add, params, step)
+
+
+def rate_in_own_scale(dim: int) -> float:
+    """The first learning rate of a location-scale family, whose steps are counted in its present scale.
+
+    A step of one sign in every entry of a (dim, dim) matrix has norm sqrt(dim) times its size, hence the bound.
+    """
+    return 0.1 * min(1.0, 3.0 / dim**0.5)
+
+
+def equally_weighted(points: Draws) -> GuideDraws:
+    """Draws that all count the same."""
+    return GuideDraws(points, jnp.full(len(points), 1.0 / len(points), points.dtype))
+
+
+def mirrored(distribution: Distribution, centre: Array, key: Key, num_draws: int) -> Array:
+    """Draws of a distribution that is symmetric about its centre, in pairs z and 2 centre - z.
+
+    Each draw has the right distribution, and the odd part of any function cancels within a pair: on a
+    posterior that is nearly normal, most of the noise in the gradient of the location.
+    """
+    half = distribution.rsample(key, (-(-num_draws // 2),))
+    return jnp.concatenate([half, 2.0 * centre - half])[:num_draws]

@@ -1,0 +1,38 @@
+"""What an objective is: a loss of a guide's parameters, with facts about it for the history."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from vi_toolkit._types import Density, Key, Params, Scalar
+from vi_toolkit.guides import Guide
+
+
+class Objective(ABC):
+    """A divergence between q and p, as a loss to be minimised over q's parameters."""
+
+    num_draws: ClassVar[int] = 32  # a step, unless the user says otherwise
+
+    @property
+    @abstractmethod
+    def tracked(self) -> tuple[str, ...]:
+        """The names of the scalars that `loss` gives for the history."""
+
+    @abstractmethod
+    def loss(
+        self, key: Key, params: Params, guide: Guide, target: Density, num_draws: int
+    ) -> tuple[Scalar, dict[str, Scalar]]:
+        """A random estimate of the loss in nats, differentiable in ``params``, and scalars for the history."""
+
+    @abstractmethod
+    def gradients_per_step(self, num_draws: int) -> float:
+        """Log-density gradients spent by one step: a gradient at one draw is one, a bare density a third."""
+
+    def warnings(self, history: dict[str, Any]) -> list[str]:
+        """What the last part of a history says against the fit, in words."""
+        return []
+
+    def check(self, guide: Guide, dim: Any) -> None:
+        """Raises ValueError where this objective does not go with the guide or the dimension."""
+        return None
