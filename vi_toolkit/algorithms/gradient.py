@@ -1,0 +1,178 @@
+"""Stochastic gradients of any objective, in any guide's own coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.tree_util import register_dataclass
+from jaxtyping import Array
+from numpyro.distributions import Distribution
+
+from vi_toolkit import _start
+from vi_toolkit._checks import check_instance, check_positive_int
+from vi_toolkit._types import Draws, Key, Params, Scalar
+from vi_toolkit.algorithms._optimizer import DEFAULT, Optimizer
+from vi_toolkit.algorithms.algorithm import Method, Turn
+from vi_toolkit.guides import Guide
+from vi_toolkit.objectives import Objective
+from vi_toolkit.targets import Target
+
+NUM_COMPARED = 256  # draws by which two averages are compared
+
+
+class GradientState(NamedTuple):
+    """Parameters, the optimiser's state, and the sums for the averages of this window."""
+
+    params: Params
+    optimizer: Any
+    learning_rate: Scalar
+    first_sum: Params  # of the parameters over the first half of the window
+    first_steps: Scalar
+    sum: Params  # over the present half
+    steps: Scalar
+    average: Params  # over the window before
+
+
+@partial(register_dataclass, data_fields=["objective"], meta_fields=["guide", "optimizer", "num_draws"])
+@dataclass(frozen=True)
+class GradientMethod(Method):
+    """Stochastic gradient descent on an objective over a guide; made by `gradient`."""
+
+    guide: Guide
+    objective: Objective
+    optimizer: Optimizer | None
+    num_draws: int
+
+    @property
+    def transformation(self) -> optax.GradientTransformation:
+        return self.optimizer.transformation if self.optimizer else DEFAULT
+
+    @property
+    def tracked(self) -> tuple[str, ...]:
+        return ("loss", "ok", *self.objective.tracked)
+
+    def check(self, target: Target) -> None:
+        self.objective.check(self.guide, target.dim)
+
+    def init(self, key: Key, target: Target, candidates: Draws) -> tuple[GradientState, _start.Start]:
+        start = _start.find_start(target, candidates)
+        params = self.guide.init(key, start)
+        rate = 1.0 if self.optimizer else self.guide.learning_rate(target.dim)
+        zeros, none = jax.tree.map(jnp.zeros_like, params), jnp.zeros((), start.location.dtype)
+        state = GradientState(params, self.transformation.init(params), none + rate, zeros, none, zeros, none, params)
+        return state, start
+
+    def begin_half(self, state: GradientState) -> GradientState:
+        zeros = jax.tree.map(jnp.zeros_like, state.sum)
+        return state._replace(first_sum=state.sum, first_steps=state.steps, sum=zeros, steps=0 * state.steps)
+
+    def step(self, key: Key, state: GradientState, target: Target) -> tuple[GradientState, dict[str, Scalar]]:
+        def loss_at(params: Params) -> tuple[Scalar, dict[str, Scalar]]:
+            return self.objective.loss(key, params, self.guide, target, self.num_draws)
+
+        (loss, info), gradient = jax.value_and_grad(loss_at, has_aux=True)(state.params)
+        own = self._in_own_coordinates(state.params, gradient)
+        update, optimizer = self.transformation.update(own, state.optimizer, state.params)
+        # A user's optimiser ends in a negative learning rate, as optax has it; the default one does not.
+        sign = 1.0 if self.optimizer else -1.0
+        params = self.guide.move(state.params, jax.tree.map(lambda u: sign * state.learning_rate * u, update))
+        ok = jnp.isfinite(loss) & _all_finite(params)
+        params, optimizer = jax.tree.map(partial(jnp.where, ok), (params, optimizer), (state.params, state.optimizer))
+        state = state._replace(
+            params=params,
+            optimizer=optimizer,
+            sum=jax.tree.map(jnp.add, state.sum, params),
+            steps=state.steps + 1,
+        )
+        return state, {"loss": loss, **info, "ok": ok.astype(loss.dtype)}
+
+    def _in_own_coordinates(self, params: Params, gradient: Params) -> Params:
+        """d loss(move(params, step)) / d step at step = 0."""
+        zero = jax.tree.map(jnp.zeros_like, params)
+        _, pull_back = jax.vjp(lambda step: self.guide.move(params, step), zero)
+        return pull_back(gradient)[0]
+
+    def turn(self, key: Key, state: GradientState) -> Turn:
+        first = jax.tree.map(lambda x: x / jnp.maximum(state.first_steps, 1), state.first_sum)
+        second = jax.tree.map(lambda x: x / jnp.maximum(state.steps, 1), state.sum)
+        total = jnp.maximum(state.first_steps + state.steps, 1)
+        average = jax.tree.map(lambda a, b: (a + b) / total, state.first_sum, state.sum)
+        change = self._divergence(key, state.average, average)
+        return Turn(average, change, self._divergence(key, first, second))
+
+    def next_window(self, state: GradientState, average: Params, slow_down: float) -> GradientState:
+        rate = np.asarray(state.learning_rate) * np.asarray(slow_down, state.learning_rate.dtype)
+        return state._replace(average=average, learning_rate=rate)
+
+    def latest(self, state: GradientState) -> Params:
+        return state.params
+
+    def _divergence(self, key: Key, p: Params, q: Params) -> Scalar:
+        """D(q_p || q_q) in nats, estimated by the mean of r - 1 - log r, r = q_q / q_p: never negative."""
+        before, after = self.guide.distribution(p), self.guide.distribution(q)
+        draws = before.sample(key, (NUM_COMPARED,))
+        log_ratio = after.log_prob(draws) - before.log_prob(draws)
+        return (jnp.expm1(log_ratio) - log_ratio).mean()
+
+    def posterior(self, params: Params) -> Distribution:
+        return self.guide.distribution(params)
+
+    def num_gradients(self, target: Target, num_steps: int) -> float:
+        return _start.num_gradients() + num_steps * self.objective.gradients_per_step(self.num_draws)
+
+    def warnings(self, history: dict[str, np.ndarray]) -> list[str]:
+        return self.objective.warnings(history)
+
+
+def _all_finite(tree: Any) -> Array:
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
+def gradient(
+    guide: Guide,
+    objective: Objective,
+    optimizer: optax.GradientTransformation | None = None,
+    *,
+    num_draws: int | None = None,
+) -> GradientMethod:
+    """Fits a guide by stochastic gradients of an objective.
+
+    Every step draws afresh, and is taken in the guide's own coordinates (`Guide.move`), so that the units and
+    the scale of the model do not matter. The parameters are averaged over windows of steps; `fit` lengthens the
+    windows and lowers the learning rate until the average stands still within its own Monte-Carlo error.
+
+    Args:
+        guide: the family, such as ``vi.FullRankNormal()``.
+        objective: what is minimised, such as ``vi.ReverseKL()``.
+        optimizer: an optax optimiser with its own learning rate, counted in the guide's own coordinates. By
+            default Adam, at a rate of the guide's choice.
+        num_draws: draws a step; by default the objective's own number (32 for reverse KL, 512 for forward KL).
+
+    Returns:
+        A method for `vi.fit`.
+
+    Raises:
+        TypeError: if a part is of the wrong kind, or a class was passed for its instance.
+        ValueError: if ``num_draws`` is below 1.
+
+    Example:
+        >>> import optax, vi_toolkit as vi
+        >>> method = vi.gradient(vi.MeanFieldNormal(), vi.ReverseKL(), optax.adam(0.05), num_draws=64)
+        >>> method.num_draws
+        64
+
+    Source: Kucukelbir et al. (2017), arXiv:1603.00788; Dhaka et al. (2020), Robust, accurate stochastic optimization
+    for variational inference, arXiv:2009.00666 (iterate averaging).
+    """
+    check_instance(guide, Guide, "guide", "Use for example vi.FullRankNormal(), or vi.from_autoguide(...).")
+    check_instance(objective, Objective, "objective", "Use for example vi.ReverseKL().")
+    if optimizer is not None:
+        check_instance(optimizer, optax.GradientTransformation, "optimizer", "Use for example optax.adam(0.05).")
+    num_draws = check_positive_int(objective.num_draws if num_draws is None else num_draws, "num_draws")
+    return GradientMethod(guide, objective, Optimizer(optimizer) if optimizer is not None else None, num_draws)

@@ -1,0 +1,169 @@
+"""The only loop: windows of compiled steps, with progress, a stopping rule, and nothing lost on interrupt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpyro.distributions import Distribution
+
+from vi_toolkit._checks import check_instance, check_key, check_positive_int
+from vi_toolkit._types import Key, Params
+from vi_toolkit.algorithms import Method, gradient
+from vi_toolkit.guides import FullRankNormal
+from vi_toolkit.objectives import ReverseKL
+from vi_toolkit.progress import Progress
+from vi_toolkit.targets import Target
+from vi_toolkit.windows import WINDOW_ARRAYS, Checkpoint, Log, Status, advance, begin, report_of_part, turn
+
+DEFAULT_MAX_STEPS = 50_000
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted guide, and how it came about. Nothing in it changes.
+
+    Attributes:
+        target: what was fitted to.
+        method: how.
+        params: the guide's parameters, averaged over the last window.
+        status: how the fit ended.
+        history: arrays over steps (``loss``, ``elbo``, ``ok``, ...) and over windows (``window_end``, ``change``,
+            ``noise``), in nats.
+        num_steps: steps taken.
+        num_gradients: log-density gradients spent, the search for a start included; a bare density counts a third.
+        warnings: what speaks against the fit, in words.
+        checkpoint: what `resume` goes on from.
+    """
+
+    target: Target
+    method: Method
+    params: Params
+    status: Status
+    history: dict[str, np.ndarray]
+    num_steps: int
+    num_gradients: float
+    warnings: tuple[str, ...]
+    checkpoint: Checkpoint
+
+    @property
+    def posterior(self) -> Distribution:
+        """The fitted guide as a NumPyro distribution on R^dim."""
+        return self.method.posterior(self.params)
+
+    def __repr__(self) -> str:
+        return (
+            f"Fit({self.method}, dim={self.target.dim}, status={self.status.name}, num_steps={self.num_steps}, "
+            f"num_gradients={self.num_gradients:.0f}, warnings={len(self.warnings)})"
+        )
+
+
+def fit(
+    key: Key, target: Target, method: Method | None = None, *, max_steps: int | None = None, progress: bool = False
+) -> Fit:
+    """Fits a guide to a target.
+
+    Args:
+        key: a JAX random key; the same key gives the same fit.
+        target: from `vi.from_numpyro` or `vi.from_log_density`.
+        method: such as ``vi.gradient(vi.FullRankNormal(), vi.ReverseKL())``, which is what None stands for.
+        max_steps: an upper bound on the steps, 50,000 by default; the fit ends by itself before that once it stands
+            still. It changes nothing else: a fit that ran out of steps is continued by `vi.resume`.
+        progress: whether to show a progress line with loss, rate and status.
+
+    Returns:
+        The fit. Numerical trouble does not raise: it ends with ``status`` DIVERGED, the last finite state, and
+        words in ``warnings``. Ctrl-C ends it with status INTERRUPTED.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if the log density is not finite at any tried start (the message names the sites), or the method
+            does not go with the target.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, vi_toolkit as vi
+        >>> target = vi.from_log_density(lambda z: -0.5 * jnp.sum((z - 3.0) ** 2), dim=2)
+        >>> fit = vi.fit(jax.random.key(0), target)
+        >>> fit.status.name, [round(float(m), 2) for m in fit.posterior.mean]
+        ('CONVERGED', [3.0, 3.0])
+    """
+    check_key(key)
+    check_instance(
+        target, Target, "target", "Make one with vi.from_numpyro(model, ...) or vi.from_log_density(f, dim=...)."
+    )
+    method = gradient(FullRankNormal(), ReverseKL()) if method is None else method
+    check_instance(method, Method, "method", "Make one with vi.gradient(guide, objective).")
+    max_steps = DEFAULT_MAX_STEPS if max_steps is None else check_positive_int(max_steps, "max_steps")
+    method.check(target)
+    checkpoint, params, start = begin(key, method, target)
+    if not bool(start.finite):
+        raise ValueError(
+            "target: the log density or its gradient is not finite at any point tried as a start. At one of them, "
+            f"{target.explain(start.location)}. Check the data for NaN and for values outside a site's support, "
+            "and the priors."
+        )
+    return _run(Fit(target, method, params, Status.MAX_STEPS, {}, 0, 0.0, (), checkpoint), max_steps, progress)
+
+
+def resume(fit: Fit, method: Method | None = None, *, max_steps: int | None = None, progress: bool = False) -> Fit:
+    """Continues a fit exactly where it stopped: n steps and then m more are the same, bit for bit, as n + m.
+
+    Args:
+        fit: one that was interrupted, ran out of steps, or was loaded; a converged one takes further windows.
+        method: the method again, needed only when the fit was unpickled with an optax optimiser of its own.
+        max_steps: an upper bound on the further steps, 50,000 by default.
+        progress: whether to show a progress line.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, vi_toolkit as vi
+        >>> target = vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=2)
+        >>> short = vi.fit(jax.random.key(0), target, max_steps=10)
+        >>> vi.resume(short, max_steps=20).num_steps
+        30
+    """
+    check_instance(fit, Fit, "fit", "Pass what vi.fit returned.")
+    max_steps = DEFAULT_MAX_STEPS if max_steps is None else check_positive_int(max_steps, "max_steps")
+    return _run(replace(fit, method=method or fit.method), max_steps, progress)
+
+
+def _run(fit: Fit, max_steps: int, show: bool) -> Fit:
+    """Takes at most ``max_steps`` further steps from the fit's checkpoint."""
+    method, target, point = fit.method, fit.target, fit.checkpoint
+    params, status, last_step = fit.params, Status.MAX_STEPS, fit.num_steps + max_steps
+    log = Log(fit.history)
+    with Progress(show, last_step) as progress:
+        try:
+            while point.step < last_step:
+                point = advance(method, target, point, last_step, log, progress)
+                if point.steps_in_window < point.schedule.length:
+                    continue
+                point, params, ended = turn(method, target, point, log)
+                if ended is not None:
+                    status = ended
+                    break
+        except KeyboardInterrupt:
+            status = Status.INTERRUPTED
+        progress.end(status.name)
+    if point.steps_in_window:  # a window was cut short: report it all the same, and leave the checkpoint in its middle
+        params = report_of_part(method, point, params)
+    history = log.arrays(point.step)
+    return Fit(
+        target, method, params, status, history, point.step, method.num_gradients(target, point.step),
+        tuple(_warnings(method, status, history, point.schedule.length)), point,
+    )  # fmt: skip
+
+
+def _warnings(method: Method, status: Status, history: dict[str, np.ndarray], window: int) -> list[str]:
+    """What speaks against a fit, in words."""
+    said = []
+    skipped = int((history["ok"] < 1).sum()) if len(history["ok"]) else 0
+    if skipped:
+        said.append(
+            f"{skipped} of {len(history['ok'])} steps were skipped because loss or parameters became non-finite."
+        )
+    if status is not Status.CONVERGED:
+        moved = (
+            f" In its last window it changed by {history['change'][-1]:.2g} nats." if len(history["change"]) > 1 else ""
+        )
+        said.append(f"{status.name}: {status.value}.{moved}")
+    return said + method.warnings({name: history[name][-window:] for name in history if name not in WINDOW_ARRAYS})

@@ -1,0 +1,188 @@
+"""The compiled pieces of a fit: its beginning, a slice of steps, and the turn between two windows of steps."""
+
+from __future__ import annotations
+
+import enum
+import time
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vi_toolkit._start import NUM_STARTS, Start
+from vi_toolkit._types import Key, Params
+from vi_toolkit.algorithms import Method, Turn
+from vi_toolkit.progress import Progress
+from vi_toolkit.stopping import Schedule, judge
+from vi_toolkit.targets import Target
+
+BUFFER = 512  # most steps in one call of the compiled program
+SECONDS_PER_CALL = 0.25  # what an interrupt has to wait for
+MAX_SKIPPED = 0.5  # share of a window's steps that may be skipped before the fit is given up
+QUICK_TO_COMPILE = {"xla_backend_optimization_level": 0}  # for programs that run once or seldom
+WINDOW_ARRAYS = ("window_end", "change", "noise")  # the part of the history with one entry a window
+
+
+class Status(enum.Enum):
+    """How a fit ended."""
+
+    CONVERGED = "the averaged guide stands still within its own Monte-Carlo error"
+    MAX_STEPS = "the steps ran out before the averaged guide stood still"
+    DIVERGED = "loss or parameters stayed non-finite, and the last finite state is kept"
+    INTERRUPTED = "it was interrupted, and what there was is kept"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that is needed to go on exactly where a fit stopped."""
+
+    key: np.ndarray  # raw key data, so that it can be saved
+    key_kind: str
+    state: Any
+    schedule: Schedule = field(default_factory=Schedule)
+    step: int = 0
+    steps_in_window: int = 0
+    losses: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of this window
+    skipped: int = 0  # steps of this window
+    seconds_per_step: float = 0.0  # sizes the calls; has no say in the result
+
+
+@dataclass(frozen=True)
+class Log:
+    """Collects the history of a run."""
+
+    before: dict[str, np.ndarray]
+    steps: list[dict[str, np.ndarray]] = field(default_factory=list)
+    turns: list[tuple[int, float, float]] = field(default_factory=list)
+
+    def arrays(self, num_steps: int) -> dict[str, np.ndarray]:
+        """Everything so far as arrays, cut at the last step that counts."""
+        names = self.steps[0] if self.steps else [name for name in self.before if name not in WINDOW_ARRAYS]
+        empty = np.zeros(0)
+        parts = {name: [self.before.get(name, empty), *(part[name] for part in self.steps)] for name in names}
+        by_step = {name: np.concatenate(part)[:num_steps] for name, part in parts.items()}
+        turns = np.array(self.turns, dtype=float).reshape(-1, 3)
+        by_window = {n: np.concatenate([self.before.get(n, empty), turns[:, i]]) for i, n in enumerate(WINDOW_ARRAYS)}
+        return {"loss": empty, "ok": empty} | by_step | by_window
+
+
+class Purpose(enum.IntEnum):
+    """What random numbers are for; each purpose has a stream of its own."""
+
+    CANDIDATES = 0
+    GUIDE = 1
+    STEP = 2
+    TURN = 3
+
+
+def stream(key: np.ndarray, purpose: Purpose, count: int = 0) -> np.ndarray:
+    """Key data for one purpose, hashed from the fit's key on the host, where hashing needs no compiled program."""
+    return np.random.SeedSequence([*map(int, key), purpose, count]).generate_state(key.size, np.uint32)
+
+
+def begin(key: Key, method: Method, target: Target) -> tuple[Checkpoint, Params, Start]:
+    """The state before the first step, and where it starts: uniform candidates, or the prior's where those fail."""
+    is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    kind = str(jax.random.key_impl(key)) if is_typed else "threefry2x32"
+    data = np.asarray(jax.random.key_data(key) if is_typed else key)
+    dtype = jnp.result_type(float)
+    uniform = np.random.default_rng(stream(data, Purpose.CANDIDATES)).uniform(-2, 2, (NUM_STARTS, target.dim))
+    guide_key = stream(data, Purpose.GUIDE)
+    state, params, start = _begin(method, target, guide_key, uniform.astype(dtype), kind)
+    if not bool(start.finite):
+        points = _prior_draws(target, stream(data, Purpose.CANDIDATES, 1), kind)
+        if points is not None:
+            state, params, start = _begin(method, target, guide_key, points, kind)
+    return Checkpoint(data, kind, state), params, start
+
+
+@partial(jax.jit, static_argnames="key_kind", compiler_options=QUICK_TO_COMPILE)
+def _begin(method: Method, target: Target, key: Any, candidates: Any, key_kind: str) -> tuple[Any, Params, Start]:
+    state, start = method.init(jax.random.wrap_key_data(key, impl=key_kind), target, candidates)
+    return state, method.latest(state), start
+
+
+@partial(jax.jit, static_argnames="key_kind")
+def _prior_draws(target: Target, key: Any, key_kind: str) -> Any:
+    keys = jax.random.split(jax.random.wrap_key_data(key, impl=key_kind), NUM_STARTS)
+    return None if target.prior_draw(keys[0]) is None else jax.vmap(target.prior_draw)(keys)
+
+
+def advance(
+    method: Method, target: Target, point: Checkpoint, last_step: int, log: Log, progress: Progress
+) -> Checkpoint:
+    """Takes as many steps as one call should: not across a half of a window, and not for too long."""
+    half = point.schedule.length // 2
+    in_first_half = point.steps_in_window < half
+    remaining = (half if in_first_half else point.schedule.length) - point.steps_in_window
+    patient = int(SECONDS_PER_CALL / point.seconds_per_step) if point.seconds_per_step else 16
+    count = max(1, min(remaining, last_step - point.step, BUFFER, patient))
+    begins = point.steps_in_window in (0, half)
+    began = time.perf_counter()
+    key = stream(point.key, Purpose.STEP)
+    state, info = _advance(
+        method, target, key, point.state, np.uint32(point.step), np.int32(count), np.bool_(begins), point.key_kind
+    )
+    record = {name: np.asarray(values)[:count] for name, values in info.items()}
+    seconds = (time.perf_counter() - began) / count if point.step else 0.0  # the first call compiles
+    log.steps.append(record)
+    progress.update(point.step + count, float(record["loss"][-1]))
+    return replace(
+        point,
+        state=state,
+        step=point.step + count,
+        steps_in_window=point.steps_in_window + count,
+        losses=np.concatenate([point.losses, record["loss"]]),
+        skipped=point.skipped + int((record["ok"] < 1).sum()),
+        seconds_per_step=seconds,
+    )
+
+
+@partial(jax.jit, static_argnames="key_kind")
+def _advance(
+    method: Method, target: Target, key: Any, state: Any, first: Any, count: Any, begins: Any, key_kind: str
+) -> tuple[Any, dict[str, Any]]:
+    """``count`` steps, and the scalars of each, in arrays of fixed length."""
+    state = jax.tree.map(partial(jnp.where, begins), method.begin_half(state), state)
+    buffers = {name: jnp.zeros(BUFFER) for name in method.tracked}
+
+    def body(i: Any, carry: tuple[Any, dict[str, Any]]) -> tuple[Any, dict[str, Any]]:
+        state, buffers = carry
+        # The root is a hash, so the roots of two fits, and with them the keys root + step, do not meet.
+        step_key = jax.random.wrap_key_data(key + first + i.astype(key.dtype), impl=key_kind)
+        state, info = method.step(step_key, state, target)
+        return state, {name: buffers[name].at[i].set(info[name]) for name in buffers}
+
+    done: tuple[Any, dict[str, Any]] = jax.lax.fori_loop(0, count, body, (state, buffers))
+    return done
+
+
+def turn(method: Method, target: Target, point: Checkpoint, log: Log) -> tuple[Checkpoint, Params, Status | None]:
+    """Closes a full window: its average, and whether the fit ends here."""
+    closed = _turn(method, point.state, stream(point.key, Purpose.TURN, point.step), point.key_kind)
+    change, noise = float(closed.change), float(closed.noise)
+    log.turns.append((point.step, change if point.schedule.windows else float("nan"), noise))
+    share_skipped = point.skipped / max(point.steps_in_window, 1)
+    verdict = judge(point.schedule, point.losses, change, noise, target.dim, share_skipped)
+    state = method.next_window(point.state, closed.params, verdict.slow_down)
+    following = replace(point, state=state, schedule=verdict.schedule, steps_in_window=0, losses=np.zeros(0), skipped=0)
+    if share_skipped > MAX_SKIPPED:
+        return following, closed.params, Status.DIVERGED
+    return following, closed.params, Status.CONVERGED if verdict.converged else None
+
+
+@partial(jax.jit, static_argnames="key_kind", compiler_options=QUICK_TO_COMPILE)
+def _turn(method: Method, state: Any, key: Any, key_kind: str) -> Turn:
+    return method.turn(jax.random.wrap_key_data(key, impl=key_kind), state)
+
+
+def report_of_part(method: Method, point: Checkpoint, before: Params) -> Params:
+    """What to report from a window that was cut short: its average once it is long enough, else what went before."""
+    if point.schedule.windows == 0:
+        return method.latest(point.state)
+    if point.steps_in_window <= point.schedule.length // 2:
+        return before
+    return _turn(method, point.state, stream(point.key, Purpose.TURN, point.step), point.key_kind).params
