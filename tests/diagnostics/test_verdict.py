@@ -1,0 +1,163 @@
+"""The rules, case by case, on made-up evidence."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from vi_toolkit.diagnostics import Distances, Estimate, Evidence, Measured, Verdict, judge
+
+
+def measured(*values: float, se: float = 0.001) -> Measured:
+    return Measured(np.array(values), np.full(len(values), se))
+
+
+def distances(mean: float = 0.0, spread: float = 0.0, mass: float | None = None, se: float = 0.001) -> Distances:
+    modes = None if mass is None else measured(mass, -mass, se=se)
+    return Distances(measured(0.0, mean, se=se), measured(spread, 0.0, se=se), modes)
+
+
+GOOD = Evidence(
+    converged=True,
+    status="it stands still",
+    khat=0.2,
+    ess=3900.0,
+    num_draws=4000,
+    num_zero=0,
+    num_bad=0,
+    reverse_kl=Estimate(0.01, 0.001),
+    moves=distances(),
+)
+REFERENCE = dataclasses.replace(
+    GOOD, measured=distances(mass=0.0), reweighted=distances(mass=0.0), forward_kl=Estimate(0.01, 0.001)
+)
+
+
+def names(evidence: Evidence, **changes) -> dict[str, str]:
+    judgement = judge(dataclasses.replace(evidence, **changes))
+    return {"whole": judgement.verdict.name} | {name: verdict.name for name, verdict in judgement.verdicts.items()}
+
+
+def test_good_without_a_reference_leaves_the_modes_open():
+    assert names(GOOD) == {
+        "whole": "GOOD",
+        "means": "GOOD",
+        "spreads": "GOOD",
+        "tails": "GOOD",
+        "modes": "CANNOT_TELL",
+    }
+    assert "whether a mode is missed cannot be told" in judge(GOOD).sentence
+
+
+def test_good_with_a_reference():
+    assert set(names(REFERENCE).values()) == {"GOOD"}
+    assert "cannot" not in judge(REFERENCE).sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "part", "whole"),
+    [
+        ({"khat": 0.49}, "tails", "GOOD"),
+        ({"khat": 0.5}, "tails", "USABLE_AFTER_REWEIGHTING"),
+        ({"khat": 0.69}, "tails", "USABLE_AFTER_REWEIGHTING"),
+        ({"khat": 0.7}, "tails", "NOT_TRUSTED"),
+        ({"khat": np.inf}, "tails", "NOT_TRUSTED"),
+        ({"khat": -np.inf}, "tails", "GOOD"),
+        ({"num_zero": 3}, "tails", "USABLE_AFTER_REWEIGHTING"),
+        ({"reverse_kl": Estimate(5.0, 0.1)}, "tails", "USABLE_AFTER_REWEIGHTING"),
+        ({"reverse_kl": Estimate(0.6, 0.1)}, "tails", "GOOD"),  # not shown to be above 0.5
+        ({"reverse_kl": Estimate(0.6, 0.04)}, "tails", "USABLE_AFTER_REWEIGHTING"),
+        ({"reverse_kl": Estimate(np.inf, np.inf)}, "tails", "USABLE_AFTER_REWEIGHTING"),
+        ({"moves": distances(mean=0.11)}, "means", "USABLE_AFTER_REWEIGHTING"),
+        ({"moves": distances(mean=-0.11)}, "means", "USABLE_AFTER_REWEIGHTING"),
+        ({"moves": distances(mean=0.11, se=0.02)}, "means", "GOOD"),
+        ({"moves": distances(spread=0.11)}, "spreads", "USABLE_AFTER_REWEIGHTING"),
+        ({"moves": distances(spread=-0.11)}, "spreads", "USABLE_AFTER_REWEIGHTING"),
+    ],
+)
+def test_without_a_reference(changes, part, whole):
+    found = names(GOOD, **changes)
+    assert (found[part], found["whole"]) == (whole, whole)
+    assert found["modes"] == "CANNOT_TELL"
+
+
+def test_weights_that_are_of_no_use_cannot_clear_the_moments():
+    found = names(GOOD, khat=0.9)
+    assert (found["means"], found["spreads"], found["whole"]) == ("CANNOT_TELL", "CANNOT_TELL", "NOT_TRUSTED")
+    assert names(GOOD, khat=0.9, moves=distances(spread=1.0))["spreads"] == "NOT_TRUSTED"
+
+
+def test_moves_with_too_large_an_error_cannot_be_told():
+    assert names(GOOD, moves=distances(se=0.06))["means"] == "CANNOT_TELL"
+
+
+@pytest.mark.parametrize("evidence", [GOOD, REFERENCE])
+def test_what_did_not_converge_is_not_good(evidence):
+    assert names(evidence, converged=False)["whole"] == "USABLE_AFTER_REWEIGHTING"
+    assert names(evidence, converged=False, khat=0.8)["whole"] == "NOT_TRUSTED"
+    assert "did not converge (it stands still)" in judge(dataclasses.replace(evidence, converged=False)).sentence
+
+
+@pytest.mark.parametrize(
+    ("errors", "part"),
+    [
+        (distances(mean=0.12, mass=0.0), "means"),
+        (distances(mean=-0.12, mass=0.0), "means"),
+        (distances(spread=0.12, mass=0.0), "spreads"),
+        (distances(spread=-0.12, mass=0.0), "spreads"),
+        (distances(mass=0.03), "modes"),
+        (distances(mass=-0.03), "modes"),
+    ],
+)
+def test_a_reference_that_shows_an_error_overrides_khat(errors, part):
+    mended = names(REFERENCE, measured=errors)
+    assert mended[part] == mended["whole"] == "USABLE_AFTER_REWEIGHTING"
+    not_mended = names(REFERENCE, measured=errors, reweighted=errors)
+    assert not_mended[part] == not_mended["whole"] == "NOT_TRUSTED"
+    no_weights = names(REFERENCE, measured=errors, khat=0.8)
+    assert no_weights[part] == no_weights["whole"] == "NOT_TRUSTED"
+
+
+def test_errors_that_are_not_shown_do_not_count():
+    assert names(REFERENCE, measured=distances(mean=0.12, se=0.03))["means"] == "GOOD"
+    assert names(REFERENCE, measured=distances(mass=0.0, se=0.015))["modes"] == "CANNOT_TELL"
+
+
+def test_what_the_reference_does_not_know_cannot_be_told():
+    found = names(REFERENCE, measured=Distances(), reweighted=Distances())
+    assert [found[part] for part in ("means", "spreads", "modes")] == ["CANNOT_TELL"] * 3
+    assert found["whole"] == "GOOD"  # of the tails, which is what is left
+
+
+def test_errors_that_are_nan_cannot_be_told():
+    assert names(REFERENCE, measured=distances(mean=np.nan))["means"] == "CANNOT_TELL"
+
+
+@pytest.mark.parametrize(
+    ("evidence", "changes", "said"),
+    [
+        (GOOD, {}, "Good: k-hat is 0.20, 98 % of the draws are effective"),
+        (GOOD, {"khat": -np.inf}, "all importance weights are the same"),
+        (GOOD, {"khat": 0.9}, "k-hat is 0.90 (not below 0.7: the weights are too uneven to correct by)"),
+        (GOOD, {"num_zero": 7}, "7 of 4000 draws lie where the posterior is zero"),
+        (GOOD, {"num_bad": 2, "khat": np.inf}, "2 of 4000 draws have no usable log density"),
+        (GOOD, {"moves": distances(mean=0.3, spread=-0.5)}, "means by up to 0.3 sd, spreads by up to -39 %"),
+        (GOOD, {"reverse_kl": Estimate(5.0, 0.1)}, "D(q||p) is about 5 nats"),
+        (REFERENCE, {"measured": distances(mean=2.0, spread=3.0, mass=0.4)}, "off by up to 2 sd"),
+        (REFERENCE, {"measured": distances(mean=2.0, spread=3.0, mass=0.4)}, "a factor of up to 20"),
+        (REFERENCE, {"measured": distances(mass=0.4)}, "the mass at a mode by up to 0.4"),
+        (REFERENCE, {"reverse_kl": Estimate(0.69, 0.01)}, "D(q||p) is 0.69 nats"),
+        (REFERENCE, {"forward_kl": Estimate(15.4, 0.01)}, "D(p||q) is 15 nats"),
+    ],
+)
+def test_the_sentence_states_the_evidence(evidence, changes, said):
+    assert said in judge(dataclasses.replace(evidence, **changes)).sentence
+
+
+def test_the_words_of_the_verdicts():
+    assert [verdict.value for verdict in Verdict] == [
+        "good",
+        "usable after reweighting",
+        "not to be trusted",
+        "cannot tell",
+    ]

@@ -1,0 +1,116 @@
+"""How good a fit is: the record that `diagnose` makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vi_toolkit.diagnostics._sentence import percent
+from vi_toolkit.diagnostics.verdict import Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What is known about how good a fit is. Nats unless said otherwise; what needs a reference is None without one.
+
+    Attributes:
+        khat: the tail index of the importance weights: below 0.5 fine, above 0.7 not to be trusted.
+        ess: the effective number of draws, 1 / sum w^2, of ``num_draws``.
+        num_draws: how many draws of q were looked at.
+        num_zero: how many of them lie where p is zero.
+        elbo: the lower bound of log Z.
+        elbo_se: its standard error.
+        log_evidence: log Z by importance sampling.
+        log_evidence_se: its standard error, which means little where k-hat is above 0.7.
+        verdict: on the whole.
+        verdicts: on ``means``, ``spreads``, ``tails`` and ``modes``.
+        sentence: the evidence in plain words.
+        warnings: those of the fit.
+        reference: the reference's name.
+        reference_log_evidence: log Z of the fit's target as the reference knows it, or by bridge sampling.
+        reference_log_evidence_se: its standard error; zero where it is known.
+        reverse_kl: D(q||p).
+        reverse_kl_se: its standard error.
+        forward_kl: D(p||q).
+        forward_kl_se: its standard error.
+        mean_error: the largest error of a mean, in posterior standard deviations.
+        mean_errors: the errors of all coordinates' means, with signs, of shape (dim,).
+        log_sd_ratio: the largest |log(sd of q / sd of p)|.
+        log_sd_ratios: those of all coordinates, below 0 where q is too narrow, of shape (dim,).
+        mode_masses: q's mass at each mode of the reference, of shape (modes,).
+        reference_mode_masses: p's mass at each mode.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, vi_toolkit as vi
+        >>> target = vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=2)
+        >>> report = vi.diagnose(jax.random.key(1), vi.fit(jax.random.key(0), target))
+        >>> report.verdict.name, report.verdicts["modes"].name
+        ('GOOD', 'CANNOT_TELL')
+    """
+
+    khat: float
+    ess: float
+    num_draws: int
+    num_zero: int
+    elbo: float
+    elbo_se: float
+    log_evidence: float
+    log_evidence_se: float
+    verdict: Verdict
+    verdicts: dict[str, Verdict]
+    sentence: str
+    warnings: tuple[str, ...] = ()
+    reference: str | None = None
+    reference_log_evidence: float | None = None
+    reference_log_evidence_se: float | None = None
+    reverse_kl: float | None = None
+    reverse_kl_se: float | None = None
+    forward_kl: float | None = None
+    forward_kl_se: float | None = None
+    mean_error: float | None = None
+    mean_errors: np.ndarray | None = field(default=None, repr=False)
+    log_sd_ratio: float | None = None
+    log_sd_ratios: np.ndarray | None = field(default=None, repr=False)
+    mode_masses: np.ndarray | None = None
+    reference_mode_masses: np.ndarray | None = None
+
+    def __str__(self) -> str:
+        rows = [
+            ("k-hat", f"{self.khat:.2f}"),
+            ("effective draws", f"{self.ess:.0f} of {self.num_draws} ({percent(self.ess / self.num_draws)})"),
+            ("ELBO", _with_error(self.elbo, self.elbo_se)),
+            ("log evidence, importance sampling", _with_error(self.log_evidence, self.log_evidence_se)),
+            *self._reference_rows(),
+            *((name, verdict.value) for name, verdict in self.verdicts.items()),
+        ]
+        width = max(len(name) for name, _ in rows)
+        table = [f"{name:<{width}}  {value}" for name, value in rows]
+        return "\n".join([*table, "", self.sentence, *(f"Warning: {warning}" for warning in self.warnings)])
+
+    def _reference_rows(self) -> list[tuple[str, str]]:
+        """The lines of the table that need a reference."""
+        rows = [
+            ("log evidence, reference", _with_error(self.reference_log_evidence, self.reference_log_evidence_se)),
+            ("D(q||p)", _with_error(self.reverse_kl, self.reverse_kl_se)),
+            ("D(p||q)", _with_error(self.forward_kl, self.forward_kl_se)),
+            ("largest error of a mean", f"{self.mean_error:.3g} sd" if self.mean_error is not None else ""),
+        ]
+        if self.log_sd_ratios is not None:
+            low, high = np.exp(self.log_sd_ratios.min()), np.exp(self.log_sd_ratios.max())
+            rows.append(("sd of q / sd of p", f"{low:.3g} to {high:.3g}"))
+        if self.mode_masses is not None and self.reference_mode_masses is not None:
+            masses, wanted = ([f"{mass:.2f}" for mass in m] for m in (self.mode_masses, self.reference_mode_masses))
+            rows.append(("mass at each mode", f"{', '.join(masses)} (reference {', '.join(wanted)})"))
+        return [row for row in rows if row[1]]
+
+
+def _with_error(value: float | None, se: float | None) -> str:
+    """A number with its standard error, rounded to two digits of the error."""
+    if value is None or se is None:
+        return ""
+    if not (np.isfinite(value) and np.isfinite(se)):
+        return f"{value:.4g} nats"
+    digits = 4 if se == 0 else int(np.clip(1 - np.floor(np.log10(se)), 0, 4))
+    text = f"{round(value, digits) + 0.0:.{digits}f}"  # adding zero makes -0.0 positive
+    return f"{text} ± {se:.{digits}f} nats" if se else f"{text} nats"
