@@ -12,7 +12,7 @@ import numpy as np
 
 import vi_toolkit as vi
 from benchmarks._problem import bare_loop, logistic_data, logistic_model
-from vi_toolkit import windows
+from vi_toolkit import programs, windows
 
 SIZES = [(dim, rows) for rows in (1_000, 100_000) for dim in (10, 100, 1_000)]
 SECONDS = 0.5  # for one measurement; as many steps as that takes, at most a window's worth
@@ -30,15 +30,15 @@ def measure(dim: int, rows: int, num_draws: int, repeats: int) -> dict[str, Any]
     target = vi.from_numpyro(logistic_model, design, response=response)
     method = vi.gradient(vi.MeanFieldNormal(), vi.ReverseKL(), num_draws=num_draws)
     point, _, _ = windows.begin(key, method, target)
-    data = windows.stream(point.key, windows.Purpose.STEP)
+    data = programs.stream(point.key, programs.Purpose.STEP)
 
     def ours(steps: int) -> Any:
-        return windows._advance(
+        return programs.advance_program(
             method, target, data, point.state, np.uint32(0), np.int32(steps), np.bool_(True), point.key_kind
         )
 
     one = _seconds(lambda: ours(2)) / 2
-    steps = int(np.clip(SECONDS / one, 4, windows.BUFFER))
+    steps = int(np.clip(SECONDS / one, 4, programs.BUFFER))
     yardstick = bare_loop(steps, num_draws)
     start = jnp.zeros(dim)
     pairs = [

@@ -25,6 +25,8 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write each .ipynb from its text, with outputs")
     write = parser.parse_args().write
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    # NumPyro asks for a widget that it can do without
+    os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"
     names = sorted({path.stem for path in (*FOLDER.glob("*.py"), *FOLDER.glob("*.ipynb"))})
     for name in names:
         text, notebook = FOLDER / f"{name}.py", FOLDER / f"{name}.ipynb"

@@ -21,10 +21,10 @@ FLOORS = (
     ("estimators", "exact", "zoo"),
     ("objectives",),
     ("algorithms",),
-    ("stopping", "fit"),
+    ("stopping", "progress", "programs", "windows", "fit"),
     ("diagnostics",),
     ("approximate", "compare", "io", "tree"),
-    ("plots", "report", "demo"),
+    ("plots", "report", "tables", "runtime", "model_file", "model_fit", "demo"),
     ("cli", "__main__"),
     ("__init__",),
 )

@@ -1,11 +1,10 @@
-"""The compiled pieces of a fit: its beginning, a slice of steps, and the turn between two windows of steps."""
+"""A fit piece by piece: its beginning, a slice of steps, and the turn between two windows of steps."""
 
 from __future__ import annotations
 
 import enum
 import time
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,15 +13,23 @@ import numpy as np
 
 from vi_toolkit._start import NUM_STARTS, Start
 from vi_toolkit._types import Key, Params
-from vi_toolkit.algorithms import Method, Turn
+from vi_toolkit.algorithms import Method
+from vi_toolkit.programs import (
+    BUFFER,
+    Purpose,
+    advance_program,
+    begin_program,
+    first_begin,
+    prior_draws,
+    stream,
+    turn_program,
+)
 from vi_toolkit.progress import Progress
 from vi_toolkit.stopping import Schedule, judge
 from vi_toolkit.targets import Target
 
-BUFFER = 512  # most steps in one call of the compiled program
 SECONDS_PER_CALL = 0.25  # what an interrupt has to wait for
 MAX_SKIPPED = 0.5  # share of a window's steps that may be skipped before the fit is given up
-QUICK_TO_COMPILE = {"xla_backend_optimization_level": 0}  # for programs that run once or seldom
 WINDOW_ARRAYS = ("window_end", "change", "noise")  # the part of the history with one entry a window
 
 
@@ -69,20 +76,6 @@ class Log:
         return {"loss": empty, "ok": empty} | by_step | by_window
 
 
-class Purpose(enum.IntEnum):
-    """What random numbers are for; each purpose has a stream of its own."""
-
-    CANDIDATES = 0
-    GUIDE = 1
-    STEP = 2
-    TURN = 3
-
-
-def stream(key: np.ndarray, purpose: Purpose, count: int = 0) -> np.ndarray:
-    """Key data for one purpose, hashed from the fit's key on the host, where hashing needs no compiled program."""
-    return np.random.SeedSequence([*map(int, key), purpose, count]).generate_state(key.size, np.uint32)
-
-
 def begin(key: Key, method: Method, target: Target) -> tuple[Checkpoint, Params, Start]:
     """The state before the first step, and where it starts: uniform candidates, or the prior's where those fail."""
     is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
@@ -91,24 +84,12 @@ def begin(key: Key, method: Method, target: Target) -> tuple[Checkpoint, Params,
     dtype = jnp.result_type(float)
     uniform = np.random.default_rng(stream(data, Purpose.CANDIDATES)).uniform(-2, 2, (NUM_STARTS, target.dim))
     guide_key = stream(data, Purpose.GUIDE)
-    state, params, start = _begin(method, target, guide_key, uniform.astype(dtype), kind)
+    state, params, start = first_begin(method, target, guide_key, uniform.astype(dtype), kind)
     if not bool(start.finite):
-        points = _prior_draws(target, stream(data, Purpose.CANDIDATES, 1), kind)
+        points = prior_draws(target, stream(data, Purpose.CANDIDATES, 1), kind)
         if points is not None:
-            state, params, start = _begin(method, target, guide_key, points, kind)
+            state, params, start = begin_program(method, target, guide_key, points, kind)
     return Checkpoint(data, kind, state), params, start
-
-
-@partial(jax.jit, static_argnames="key_kind", compiler_options=QUICK_TO_COMPILE)
-def _begin(method: Method, target: Target, key: Any, candidates: Any, key_kind: str) -> tuple[Any, Params, Start]:
-    state, start = method.init(jax.random.wrap_key_data(key, impl=key_kind), target, candidates)
-    return state, method.latest(state), start
-
-
-@partial(jax.jit, static_argnames="key_kind")
-def _prior_draws(target: Target, key: Any, key_kind: str) -> Any:
-    keys = jax.random.split(jax.random.wrap_key_data(key, impl=key_kind), NUM_STARTS)
-    return None if target.prior_draw(keys[0]) is None else jax.vmap(target.prior_draw)(keys)
 
 
 def advance(
@@ -123,7 +104,7 @@ def advance(
     begins = point.steps_in_window in (0, half)
     began = time.perf_counter()
     key = stream(point.key, Purpose.STEP)
-    state, info = _advance(
+    state, info = advance_program(
         method, target, key, point.state, np.uint32(point.step), np.int32(count), np.bool_(begins), point.key_kind
     )
     record = {name: np.asarray(values)[:count] for name, values in info.items()}
@@ -141,28 +122,9 @@ def advance(
     )
 
 
-@partial(jax.jit, static_argnames="key_kind")
-def _advance(
-    method: Method, target: Target, key: Any, state: Any, first: Any, count: Any, begins: Any, key_kind: str
-) -> tuple[Any, dict[str, Any]]:
-    """``count`` steps, and the scalars of each, in arrays of fixed length."""
-    state = jax.tree.map(partial(jnp.where, begins), method.begin_half(state), state)
-    buffers = {name: jnp.zeros(BUFFER) for name in method.tracked}
-
-    def body(i: Any, carry: tuple[Any, dict[str, Any]]) -> tuple[Any, dict[str, Any]]:
-        state, buffers = carry
-        # The root is a hash, so the roots of two fits, and with them the keys root + step, do not meet.
-        step_key = jax.random.wrap_key_data(key + first + i.astype(key.dtype), impl=key_kind)
-        state, info = method.step(step_key, state, target)
-        return state, {name: buffers[name].at[i].set(info[name]) for name in buffers}
-
-    done: tuple[Any, dict[str, Any]] = jax.lax.fori_loop(0, count, body, (state, buffers))
-    return done
-
-
 def turn(method: Method, target: Target, point: Checkpoint, log: Log) -> tuple[Checkpoint, Params, Status | None]:
     """Closes a full window: its average, and whether the fit ends here."""
-    closed = _turn(method, point.state, stream(point.key, Purpose.TURN, point.step), point.key_kind)
+    closed = turn_program(method, point.state, stream(point.key, Purpose.TURN, point.step), point.key_kind)
     change, noise = float(closed.change), float(closed.noise)
     log.turns.append((point.step, change if point.schedule.windows else float("nan"), noise))
     share_skipped = point.skipped / max(point.steps_in_window, 1)
@@ -174,15 +136,10 @@ def turn(method: Method, target: Target, point: Checkpoint, log: Log) -> tuple[C
     return following, closed.params, Status.CONVERGED if verdict.converged else None
 
 
-@partial(jax.jit, static_argnames="key_kind", compiler_options=QUICK_TO_COMPILE)
-def _turn(method: Method, state: Any, key: Any, key_kind: str) -> Turn:
-    return method.turn(jax.random.wrap_key_data(key, impl=key_kind), state)
-
-
 def report_of_part(method: Method, point: Checkpoint, before: Params) -> Params:
     """What to report from a window that was cut short: its average once it is long enough, else what went before."""
     if point.schedule.windows == 0:
         return method.latest(point.state)
     if point.steps_in_window <= point.schedule.length // 2:
         return before
-    return _turn(method, point.state, stream(point.key, Purpose.TURN, point.step), point.key_kind).params
+    return turn_program(method, point.state, stream(point.key, Purpose.TURN, point.step), point.key_kind).params

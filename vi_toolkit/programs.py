@@ -1,0 +1,112 @@
+"""The compiled programs of a fit, and the random numbers that they are given."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Hashable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vi_toolkit._start import NUM_STARTS, Start
+from vi_toolkit._types import Params
+from vi_toolkit.algorithms import Method, Turn
+from vi_toolkit.targets import Target
+
+BUFFER = 512  # most steps in one call of the compiled program
+QUICK_TO_COMPILE = {"xla_backend_optimization_level": 0}  # for programs that run once or seldom
+_SETTINGS = (
+    "jax_enable_x64",
+    "jax_default_device",
+    "jax_default_matmul_precision",
+    "jax_debug_nans",
+    "jax_disable_jit",
+)
+_compiled: set[Hashable] = set()  # the kinds of fit whose programs exist
+
+
+class Purpose(enum.IntEnum):
+    """What random numbers are for; each purpose has a stream of its own."""
+
+    CANDIDATES = 0
+    GUIDE = 1
+    STEP = 2
+    TURN = 3
+
+
+def stream(key: np.ndarray, purpose: Purpose, count: int = 0) -> np.ndarray:
+    """Key data for one purpose, hashed from the fit's key on the host, where hashing needs no compiled program."""
+    return np.random.SeedSequence([*map(int, key), purpose, count]).generate_state(key.size, np.uint32)
+
+
+@partial(jax.jit, static_argnames="key_kind", compiler_options=QUICK_TO_COMPILE)
+def begin_program(
+    method: Method, target: Target, key: Any, candidates: Any, key_kind: str
+) -> tuple[Any, Params, Start]:
+    """The first state, its parameters, and where it starts."""
+    state, start = method.init(jax.random.wrap_key_data(key, impl=key_kind), target, candidates)
+    return state, method.latest(state), start
+
+
+def first_begin(method: Method, target: Target, key: Any, candidates: Any, key_kind: str) -> tuple[Any, Params, Start]:
+    """`begin_program`; where this kind of fit is new, all its programs are compiled side by side meanwhile.
+
+    Compiling is most of the cost of a small fit, and XLA compiles outside Python's lock. Only this thread traces the
+    model, since NumPyro's handlers are not safe in threads: what the other one is given has been traced before.
+    """
+    arrays, structure = jax.tree.flatten((method, target))
+    settings = _settings()
+    kind = (structure, tuple((x.shape, str(x.dtype)) for x in map(np.asarray, arrays)), key_kind, settings)
+    if kind in _compiled or jax.config.jax_disable_jit:
+        return begin_program(method, target, key, candidates, key_kind)
+    shapes = begin_program.eval_shape(method, target, key, candidates, key_kind)[0]
+    state = jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), shapes)
+    turn_program.eval_shape(method, state, key, key_kind)
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        if worker.submit(_settings).result() != settings:  # a context manager of this thread, unknown to the other
+            return begin_program(method, target, key, candidates, key_kind)
+        begun = worker.submit(begin_program, method, target, key, candidates, key_kind)
+        worker.submit(turn_program, method, state, key, key_kind)
+        advance_program(method, target, key, state, np.uint32(0), np.int32(0), np.bool_(True), key_kind)
+    _compiled.add(kind)
+    return begun.result()
+
+
+def _settings() -> tuple[str, ...]:
+    return tuple(str(getattr(jax.config, name)) for name in _SETTINGS)
+
+
+@partial(jax.jit, static_argnames="key_kind")
+def prior_draws(target: Target, key: Any, key_kind: str) -> Any:
+    """Starts from the model's prior, or None where it has none to draw from."""
+    keys = jax.random.split(jax.random.wrap_key_data(key, impl=key_kind), NUM_STARTS)
+    return None if target.prior_draw(keys[0]) is None else jax.vmap(target.prior_draw)(keys)
+
+
+@partial(jax.jit, static_argnames="key_kind")
+def advance_program(
+    method: Method, target: Target, key: Any, state: Any, first: Any, count: Any, begins: Any, key_kind: str
+) -> tuple[Any, dict[str, Any]]:
+    """``count`` steps, and the scalars of each, in arrays of fixed length."""
+    state = jax.tree.map(partial(jnp.where, begins), method.begin_half(state), state)
+    buffers = {name: jnp.zeros(BUFFER) for name in method.tracked}
+
+    def body(i: Any, carry: tuple[Any, dict[str, Any]]) -> tuple[Any, dict[str, Any]]:
+        state, buffers = carry
+        # The root is a hash, so the roots of two fits, and with them the keys root + step, do not meet.
+        step_key = jax.random.wrap_key_data(key + first + i.astype(key.dtype), impl=key_kind)
+        state, info = method.step(step_key, state, target)
+        return state, {name: buffers[name].at[i].set(info[name]) for name in buffers}
+
+    done: tuple[Any, dict[str, Any]] = jax.lax.fori_loop(0, count, body, (state, buffers))
+    return done
+
+
+@partial(jax.jit, static_argnames="key_kind", compiler_options=QUICK_TO_COMPILE)
+def turn_program(method: Method, state: Any, key: Any, key_kind: str) -> Turn:
+    """What a window of steps has come to."""
+    return method.turn(jax.random.wrap_key_data(key, impl=key_kind), state)
