@@ -34,6 +34,13 @@ class Fit:
         num_gradients: log-density gradients spent, the search for a start included; a bare density counts a third.
         warnings: what speaks against the fit, in words.
         checkpoint: what `resume` goes on from.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, vi_toolkit as vi
+        >>> target = vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=1)
+        >>> fit = vi.fit(jax.random.key(0), target, max_steps=20)
+        >>> fit.status.name, fit.history["loss"].shape, fit.posterior.event_shape
+        ('MAX_STEPS', (20,), (1,))
     """
 
     target: Target

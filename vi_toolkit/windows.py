@@ -34,7 +34,13 @@ WINDOW_ARRAYS = ("window_end", "change", "noise")  # the part of the history wit
 
 
 class Status(enum.Enum):
-    """How a fit ended."""
+    """How a fit ended.
+
+    Example:
+        >>> import vi_toolkit as vi
+        >>> [status.name for status in vi.Status]
+        ['CONVERGED', 'MAX_STEPS', 'DIVERGED', 'INTERRUPTED']
+    """
 
     CONVERGED = "the averaged guide stands still within its own Monte-Carlo error"
     MAX_STEPS = "the steps ran out before the averaged guide stood still"

@@ -21,7 +21,7 @@ GOOD = Evidence(
     converged=True,
     status="it stands still",
     khat=0.2,
-    ess=3900.0,
+    ess=3700.0,
     num_draws=4000,
     num_zero=0,
     num_bad=0,
@@ -62,6 +62,7 @@ def test_good_with_a_reference():
         ({"khat": 0.69}, "tails", "USABLE_AFTER_REWEIGHTING"),
         ({"khat": 0.7}, "tails", "NOT_TRUSTED"),
         ({"khat": np.inf}, "tails", "NOT_TRUSTED"),
+        ({"khat": 4.0}, "tails", "NOT_TRUSTED"),
         ({"khat": -np.inf}, "tails", "GOOD"),
         ({"num_zero": 3}, "tails", "USABLE_AFTER_REWEIGHTING"),
         ({"reverse_kl": Estimate(5.0, 0.1)}, "tails", "USABLE_AFTER_REWEIGHTING"),
@@ -136,7 +137,7 @@ def test_errors_that_are_nan_cannot_be_told():
 @pytest.mark.parametrize(
     ("evidence", "changes", "said"),
     [
-        (GOOD, {}, "Good: k-hat is 0.20, 98 % of the draws are effective"),
+        (GOOD, {}, "Good: k-hat is 0.20, 92 % of the draws are effective"),
         (GOOD, {"khat": -np.inf}, "all importance weights are the same"),
         (GOOD, {"khat": 0.9}, "k-hat is 0.90 (not below 0.7: the weights are too uneven to correct by)"),
         (GOOD, {"num_zero": 7}, "7 of 4000 draws lie where the posterior is zero"),
@@ -161,3 +162,29 @@ def test_the_words_of_the_verdicts():
         "not to be trusted",
         "cannot tell",
     ]
+
+
+NEARLY_EVEN = {"khat": 4.0, "ess": 3900.0, "reverse_kl": Estimate(0.01, 0.001)}
+
+
+def test_a_large_khat_of_weights_that_are_nearly_alike_leaves_the_tails_untold():
+    judgement = judge(dataclasses.replace(GOOD, **NEARLY_EVEN))
+    names = {part: verdict.name for part, verdict in judgement.verdicts.items()}
+    assert names == {"means": "GOOD", "spreads": "GOOD", "tails": "CANNOT_TELL", "modes": "CANNOT_TELL"}
+    assert judgement.verdict.name == "GOOD"
+    assert "tails cannot be told" in judgement.sentence
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"ess": 3790.0}, {"reverse_kl": Estimate(0.049, 0.001)}, {"num_zero": 1}, {"num_bad": 1}],
+    ids=["uneven", "gap", "zero", "bad"],
+)
+def test_and_not_of_weights_that_are_less_alike(spoilt):
+    judgement = judge(dataclasses.replace(GOOD, **{**NEARLY_EVEN, **spoilt}))
+    assert judgement.verdict.name == "NOT_TRUSTED"
+
+
+def test_even_weights_that_move_a_mean_are_not_good():
+    judgement = judge(dataclasses.replace(GOOD, **NEARLY_EVEN, moves=distances(mean=0.2)))
+    assert judgement.verdicts["means"].name == "USABLE_AFTER_REWEIGHTING"

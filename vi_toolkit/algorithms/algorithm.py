@@ -23,7 +23,13 @@ class Turn(NamedTuple):
 
 
 class Method(ABC):
-    """How a target is fitted. Every method is a frozen dataclass and a pytree, whose leaves are its arrays."""
+    """How a target is fitted. Every method is a frozen dataclass and a pytree, whose leaves are its arrays.
+
+    Example:
+        >>> import vi_toolkit as vi
+        >>> isinstance(vi.gradient(vi.FullRankNormal(), vi.ReverseKL()), vi.Method)
+        True
+    """
 
     @property
     @abstractmethod

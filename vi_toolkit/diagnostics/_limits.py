@@ -2,6 +2,8 @@
 
 KHAT_GOOD = 0.5
 KHAT_USABLE = 0.7
+EVEN_ESS = 0.95  # share of effective draws from which the weights are nearly all alike, whatever their k-hat
+EVEN_GAP = 0.05  # nats of D(q||p) that go with it
 MEAN_LIMIT = 0.1  # posterior standard deviations
 SPREAD_LIMIT = 0.1  # of log sd: about 10 %
 MASS_LIMIT = 0.02  # of the mass at a mode

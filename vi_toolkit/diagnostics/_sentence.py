@@ -10,7 +10,7 @@ from vi_toolkit.diagnostics.verdict import Distances, Evidence, Verdict
 
 
 def sentence(verdict: Verdict, verdicts: dict[str, Verdict], evidence: Evidence) -> str:
-    parts = [_khat(evidence.khat), f"{percent(evidence.ess / evidence.num_draws)} of the draws are effective"]
+    parts = [_khat(evidence), f"{percent(evidence.ess / evidence.num_draws)} of the draws are effective"]
     if evidence.num_bad:
         parts.append(f"{evidence.num_bad} of {evidence.num_draws} draws have no usable log density")
     if evidence.num_zero:
@@ -26,16 +26,20 @@ def sentence(verdict: Verdict, verdicts: dict[str, Verdict], evidence: Evidence)
     return f"{verdict.value.capitalize()}: {', '.join(parts[:-1])}, and {parts[-1]}."
 
 
-def _khat(khat: float) -> str:
+def _khat(evidence: Evidence) -> str:
+    khat = evidence.khat
     if khat == -np.inf:
         return "all importance weights are the same (k-hat is -inf)"
-    limit = "" if khat < KHAT_USABLE else f" (not below {KHAT_USABLE}: the weights are too uneven to correct by)"
-    return f"k-hat is {khat:.2f}{limit}"
+    if khat < KHAT_USABLE:
+        return f"k-hat is {khat:.2f}"
+    if evidence.nearly_even:
+        return f"k-hat is {khat:.2f}, though of weights that are nearly all alike"
+    return f"k-hat is {khat:.2f} (not below {KHAT_USABLE}: the weights are too uneven to correct by)"
 
 
 def _moves(evidence: Evidence) -> list[str]:
     means, spreads, gap = evidence.moves.means, evidence.moves.spreads, evidence.reverse_kl.value
-    if not evidence.khat < KHAT_USABLE or means is None or spreads is None:
+    if not (evidence.khat < KHAT_USABLE or evidence.nearly_even) or means is None or spreads is None:
         return []
     parts = [f"reweighting moves means by {_up_to(means)} sd", f"spreads by {_up_to_percent(spreads)}"]
     return [*parts, f"D(q||p) is about {gap:.2g} nats"] if gap > GAP_LIMIT else parts

@@ -24,11 +24,14 @@ _GOOD, _USABLE, _NOT_TRUSTED, _CANNOT_TELL = Verdict
 def judge(evidence: Evidence) -> Judgement:
     """Judges an approximation by what is known about it.
 
-    - ``tails``: good where k-hat < 0.5 and D(q||p) is not above 0.5 nats (k-hat cannot see a q that is far too wide, this
-      can) and no draw of q lies where p is zero; usable after reweighting where k-hat < 0.7; else not to be trusted.
+    - ``tails``: good where k-hat < 0.5 and D(q||p) is not above 0.5 nats (k-hat cannot see a q that is far too wide,
+      this can) and no draw of q lies where p is zero; usable after reweighting where k-hat < 0.7; else not to be
+      trusted.
+    - weights that are nearly all alike (95 % of the draws effective, D(q||p) at most 0.05 nats) have little to show
+      in their tail, and a k-hat of 0.7 or more then says only that the far ``tails`` cannot be told.
     - ``means``, ``spreads`` without a reference: good where reweighting moves no mean by more than 0.1 standard
       deviations, no log standard deviation by more than 0.1; usable where it does. Where k-hat >= 0.7 the weights
-      cannot tell.
+      cannot tell, unless they are nearly all alike.
     - ``means``, ``spreads``, ``modes`` with a reference: the errors themselves, against the same limits and 0.02 for
       the mass at a mode. Beyond them, usable after reweighting only if k-hat < 0.7 and the reweighted errors are
       within.
@@ -62,8 +65,8 @@ def judge(evidence: Evidence) -> Judgement:
     measured, reweighted = evidence.measured, evidence.reweighted or Distances()
     if measured is None:
         verdicts = {
-            "means": _by_weights(evidence.moves.means, MEAN_LIMIT, evidence.khat),
-            "spreads": _by_weights(evidence.moves.spreads, SPREAD_LIMIT, evidence.khat),
+            "means": _by_weights(evidence.moves.means, MEAN_LIMIT, evidence),
+            "spreads": _by_weights(evidence.moves.spreads, SPREAD_LIMIT, evidence),
             "tails": _tails(evidence),
             "modes": _CANNOT_TELL,
         }
@@ -84,14 +87,14 @@ def judge(evidence: Evidence) -> Judgement:
 def _tails(evidence: Evidence) -> Verdict:
     gap, se = evidence.reverse_kl
     if not evidence.khat < KHAT_USABLE:
-        return _NOT_TRUSTED
+        return _CANNOT_TELL if evidence.nearly_even else _NOT_TRUSTED
     wide = np.isnan(gap) or (gap > GAP_LIMIT and not gap - NUM_SES * se <= GAP_LIMIT)
     return _USABLE if evidence.khat >= KHAT_GOOD or wide or evidence.num_zero else _GOOD
 
 
-def _by_weights(moves: Measured | None, limit: float, khat: float) -> Verdict:
+def _by_weights(moves: Measured | None, limit: float, evidence: Evidence) -> Verdict:
     size = _size(moves, limit)
-    if khat < KHAT_USABLE:
+    if evidence.khat < KHAT_USABLE or evidence.nearly_even:
         return {"within": _GOOD, "beyond": _USABLE}.get(size, _CANNOT_TELL)
     return _NOT_TRUSTED if size == "beyond" else _CANNOT_TELL
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from vi_toolkit.diagnostics._limits import EVEN_ESS, EVEN_GAP, NUM_SES
 from vi_toolkit.diagnostics.evidence import Estimate
 from vi_toolkit.diagnostics.moments import Measured
 
@@ -83,6 +84,13 @@ class Evidence:
     measured: Distances | None = None
     reweighted: Distances | None = None
     forward_kl: Estimate | None = None
+
+    @property
+    def nearly_even(self) -> bool:
+        """Whether the importance weights are nearly all alike, so that a fit to their tail means little."""
+        gap, se = self.reverse_kl
+        alike = self.ess >= EVEN_ESS * self.num_draws and gap + NUM_SES * se <= EVEN_GAP
+        return bool(alike) and not self.num_zero and not self.num_bad
 
 
 @dataclass(frozen=True)

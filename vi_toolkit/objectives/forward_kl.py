@@ -46,7 +46,7 @@ class ForwardKL(Objective):
         draws: draws of p on the unconstrained space, of shape (draws, dim), or None.
 
     Raises:
-        TypeError, ValueError: if ``draws`` is not a finite matrix with at least two rows.
+        ValueError: if ``draws`` is not a finite matrix with at least two rows.
 
     Example:
         >>> import jax, jax.numpy as jnp, vi_toolkit as vi
@@ -62,16 +62,9 @@ class ForwardKL(Objective):
     num_draws: ClassVar[int] = 512
 
     def __post_init__(self) -> None:
-        if self.draws is None or not isinstance(self.draws, (np.ndarray, list, tuple)):
-            return
-        array = np.asarray(self.draws)
-        if array.dtype.kind not in "fiu" or array.ndim != 2 or len(array) < 2:
-            raise ValueError(
-                f"draws: expected draws of p of shape (draws, dim), at least two, got {describe(array)}. "
-                "They live on the unconstrained space of the target."
-            )
-        check_finite(array, "draws")
-        object.__setattr__(self, "draws", jnp.asarray(array, jnp.result_type(float)))
+        if isinstance(self.draws, (np.ndarray, list, tuple)) or hasattr(self.draws, "to_numpy"):
+            # JAX rebuilds this record around tracers and placeholders, which `check` looks at when a fit begins
+            object.__setattr__(self, "draws", jnp.asarray(_checked(self.draws), jnp.result_type(float)))
 
     def warnings(self, history: dict[str, Any]) -> list[str]:
         """Says so when the weights had collapsed, so that a flattened target was fitted."""
@@ -83,12 +76,12 @@ class ForwardKL(Objective):
         return [
             f"forward KL: the importance weights had an effective size of {100 * ess:.2g} % of the draws (median), and "
             f"in {100 * share:.0f} % of the last steps the target was flattened to keep {MIN_ESS:.0f} effective draws: "
-            "the fit is too wide or off. Raise num_draws, take a richer guide, or pass draws of p: ForwardKL(draws=...)."
+            "the fit is too wide or off. Raise num_draws, take a richer guide, or pass draws of p by ForwardKL(draws)."
         ]
 
     def check(self, guide: Guide, dim: int) -> None:
-        """The draws must have the target's dimension."""
-        if self.draws is not None and self.draws.shape[1:] != (dim,):
+        """The draws must be finite and of the target's dimension."""
+        if self.draws is not None and _checked(self.draws).shape[1:] != (dim,):
             raise ValueError(
                 f"draws: expected shape (draws, {dim}) for this target, got {self.draws.shape}. "
                 "They live on the unconstrained space of the target, in the order of target.sites."
@@ -112,6 +105,17 @@ class ForwardKL(Objective):
     def gradients_per_step(self, num_draws: int) -> float:
         """None with draws of p; else one bare density, a third, a draw."""
         return 0.0 if self.draws is not None else num_draws / 3
+
+
+def _checked(draws: Any) -> np.ndarray:
+    array = np.asarray(draws)
+    if array.dtype.kind not in "fiu" or array.ndim != 2 or len(array) < 2:
+        raise ValueError(
+            f"draws: expected draws of p of shape (draws, dim), at least two, got {describe(draws)}. "
+            "They live on the unconstrained space of the target."
+        )
+    check_finite(array, "draws")
+    return array
 
 
 def _importance_loss(

@@ -10,7 +10,15 @@ from vi_toolkit.guides import Guide
 
 
 class Objective(ABC):
-    """A divergence between q and p, as a loss to be minimised over q's parameters."""
+    """A divergence between q and p, as a loss to be minimised over q's parameters.
+
+    Every objective is a frozen dataclass and a pytree, whose leaves are its arrays.
+
+    Example:
+        >>> import vi_toolkit as vi
+        >>> vi.ReverseKL().tracked, vi.ForwardKL().tracked
+        (('elbo',), ('cross_entropy', 'elbo', 'ess', 'temper'))
+    """
 
     num_draws: ClassVar[int] = 32  # a step, unless the user says otherwise
 
