@@ -24,3 +24,8 @@ def count_compilations(call: Callable[[], Any]) -> tuple[int, Any]:
     before = len(_events)
     result = call()
     return len(_events) - before, result
+
+
+def jit(function: Callable[..., Any], **options: Any) -> Any:
+    """As `jax.jit`, for programs that run once: compiling them well costs more than it saves."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **options)

@@ -90,10 +90,17 @@ def from_log_density(
     data = {"log_density": density_leaves, "constrain": constrain_leaves}
     point = jax.ShapeDtypeStruct((dim,), jnp.result_type(float))
     _check_value(_traced(f, point, "f"), dim)
-    sites = _traced(constrain or _whole, point, "constrain")
+    order: list[str] = []
+
+    def named(z: Vector) -> Any:
+        sites = (constrain or _whole)(z)
+        order.extend(sites if isinstance(sites, Mapping) else ())  # as written: JAX sorts dictionaries by name
+        return sites
+
+    sites = _traced(named, point, "constrain")
     if not isinstance(sites, Mapping) or not all(isinstance(name, str) for name in sites):
         raise TypeError(f"constrain: expected it to return a dict of named arrays, got {describe(sites)}.")
-    layout = tuple(Site(name, 0, dim, (dim,), tuple(value.shape)) for name, value in sites.items())
+    layout = tuple(Site(name, 0, dim, (dim,), tuple(sites[name].shape)) for name in order)
     return Target(LogDensityProgram(density, constrainer, dim, layout), data, log_evidence)
 
 

@@ -1,0 +1,53 @@
+"""What every exact posterior is held against."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vi_toolkit.exact import ExactPosterior
+from vi_toolkit.targets.target import log_densities
+
+
+def check_draws(posterior: ExactPosterior, num_draws: int = 40_000) -> np.ndarray:
+    """Means and covariances of draws lie within five of their own standard errors of what is stated."""
+    draws = np.asarray(posterior.sample(jax.random.key(7), num_draws), np.float64)
+    assert draws.shape == (num_draws, posterior.dim)
+    centred = draws - posterior.mean
+    check_mean(centred, np.zeros(posterior.dim))
+    if posterior.covariance is not None:
+        products = np.einsum("ni,nj->nij", centred, centred).reshape(num_draws, -1)
+        check_mean(products, posterior.covariance.ravel())
+    if posterior.mode_weights is not None and len(posterior.mode_weights) > 1:
+        check_mean(posterior.mode_shares(draws), posterior.mode_weights)
+    return draws
+
+
+def check_mean(values: np.ndarray, expected: np.ndarray) -> None:
+    """The mean over rows is ``expected``, within five standard errors."""
+    error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    assert np.all(np.abs(values.mean(axis=0) - expected) <= 5.0 * error)
+
+
+def check_density(posterior: ExactPosterior, points: np.ndarray, expected: np.ndarray, atol: float = 1e-9) -> None:
+    """log p, by ``log_prob`` and by the target and its log evidence, is ``expected`` at points (points, dim)."""
+    points = jnp.asarray(points)
+    np.testing.assert_allclose(jax.vmap(posterior.log_prob)(points), expected, rtol=0, atol=atol)
+    normalised = log_densities(posterior.target, points) - posterior.target.log_evidence
+    np.testing.assert_allclose(normalised, expected, rtol=0, atol=atol)
+
+
+def check_modes(posterior: ExactPosterior) -> None:
+    """At every mode the gradient vanishes and the Hessian has negative eigenvalues only."""
+    for mode in jnp.asarray(posterior.modes):
+        hessian = jax.hessian(posterior.target.log_density)(mode)
+        step = jnp.linalg.solve(hessian, jax.grad(posterior.target.log_density)(mode))
+        np.testing.assert_allclose(step, 0.0, atol=1e-7)
+        assert np.linalg.eigvalsh(hessian).max() < 0
+
+
+def check_agreement(first: ExactPosterior, second: ExactPosterior, tolerance: float) -> None:
+    """Two ways to the same posterior give one log evidence, mean and covariance, in units of the sds."""
+    scale = first.sd
+    assert abs(first.log_evidence - second.log_evidence) < tolerance
+    np.testing.assert_allclose((second.mean - first.mean) / scale, 0.0, atol=tolerance)
+    np.testing.assert_allclose((second.covariance - first.covariance) / np.outer(scale, scale), 0.0, atol=tolerance)

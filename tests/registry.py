@@ -1,0 +1,114 @@
+"""Every part of the toolkit, once: a new guide, objective, estimator, method or target is one line here.
+
+`tests/test_conformance.py` and others run over these lists.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from numpyro.infer.autoguide import (
+    AutoDiagonalNormal,
+    AutoIAFNormal,
+    AutoLowRankMultivariateNormal,
+    AutoMultivariateNormal,
+)
+
+import vi_toolkit as vi
+from tests.compilations import jit
+from vi_toolkit._start import NUM_STARTS, Start
+
+DIM = 2
+
+
+def no_model() -> None:
+    """Autoguides want a model; ours asks it for nothing."""
+
+
+# Functions, so that a part can be built twice and the two held against each other.
+GUIDES = {
+    "mean field": lambda: vi.MeanFieldNormal(),
+    "full rank": lambda: vi.FullRankNormal(),
+    "low rank": lambda: vi.LowRankNormal(1),
+    "mixture": lambda: vi.NormalMixture(3),
+    "mixture of mean fields": lambda: vi.NormalMixture(2, covariance=vi.MeanFieldNormal()),
+    "Student t": lambda: vi.StudentT(),
+}
+AUTOGUIDES = {
+    "auto diagonal": lambda: vi.from_autoguide(AutoDiagonalNormal(no_model)),
+    "auto multivariate": lambda: vi.from_autoguide(AutoMultivariateNormal(no_model)),
+    "auto low rank": lambda: vi.from_autoguide(AutoLowRankMultivariateNormal(no_model, rank=1)),
+    "auto IAF": lambda: vi.from_autoguide(AutoIAFNormal(no_model, num_flows=2, hidden_dims=[4, 4])),
+}
+# Their entropy has no closed form, or NumPyro does not know it.
+NO_ENTROPY = {"mixture", "mixture of mean fields", "Student t", *AUTOGUIDES}
+NO_PICKLE = {"auto IAF"}  # NumPyro builds it of local functions
+
+ESTIMATORS = {
+    "reparameterised": vi.estimators.reparameterised,
+    "stick the landing": vi.estimators.stick_the_landing,
+    "closed-form entropy": vi.estimators.closed_form_entropy,
+}
+OBJECTIVES = {
+    "reverse KL": lambda: vi.ReverseKL(),
+    "forward KL": lambda: vi.ForwardKL(),
+    "forward KL of draws": lambda: vi.ForwardKL(draws=np.random.default_rng(0).normal(size=(50, DIM))),
+} | {name: lambda estimator=estimator: vi.ReverseKL(estimator) for name, estimator in ESTIMATORS.items()}
+
+METHODS = {
+    "gradient": lambda: vi.gradient(vi.FullRankNormal(), vi.ReverseKL(), num_draws=4),
+}
+
+
+def normal_log_density(mean, precision, z):
+    return -0.5 * (z - mean) @ precision @ (z - mean)
+
+
+def normal_model(y):
+    mean = numpyro.sample("mean", dist.Normal(0.0, 2.0))
+    scale = numpyro.sample("scale", dist.HalfNormal(1.0))
+    with numpyro.plate("row", len(y)):
+        numpyro.sample("y", dist.Normal(mean, scale), obs=y)
+
+
+TARGETS = {
+    "log density": lambda: vi.from_log_density(
+        jax.tree_util.Partial(normal_log_density, jnp.array([1.0, -1.0]), jnp.array([[2.0, 0.9], [0.9, 1.0]])), dim=DIM
+    ),
+    "NumPyro model": lambda: vi.from_numpyro(normal_model, np.array([0.5, -1.0, 2.0])),
+}
+
+
+def start(dim: int, seed: int = 0) -> Start:
+    """A start at a random place, with scales about one."""
+    rng, dtype = np.random.default_rng(seed), jnp.result_type(float)
+    location, log_scale = 0.5 * rng.normal(size=dim), 0.3 * rng.normal(size=dim)
+    others = rng.normal(size=(NUM_STARTS, dim))
+    return Start(*(jnp.asarray(x, dtype) for x in (location, np.exp(log_scale), others)), jnp.asarray(True))
+
+
+def random_params(guide: vi.Guide, dim: int = DIM, seed: int = 0, spread: float = 0.3) -> Any:
+    """Parameters of a guide away from where it begins, so that no entry is zero by accident."""
+    rng = np.random.default_rng(seed + 1)
+    params = jit(guide.init)(jax.random.key(seed), start(dim, seed))
+    moved = jax.tree.map(
+        lambda leaf: leaf + (spread * rng.normal(size=leaf.shape)).astype(leaf.dtype), jax.device_get(params)
+    )
+    return jax.device_put(moved)
+
+
+@partial(jit, static_argnums=0)
+def log_prob(guide: vi.Guide, params: Any, points: Any) -> Any:
+    """log q at every row of ``points``."""
+    return guide.distribution(params).log_prob(points)
+
+
+@partial(jax.jit, static_argnums=0)
+def moments(guide: vi.Guide, params: Any) -> tuple[Any, Any]:
+    """The mean and the variances that NumPyro states."""
+    q = guide.distribution(params)
+    return q.mean, q.variance

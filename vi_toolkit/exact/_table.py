@@ -1,0 +1,63 @@
+"""Exact draws from a density that is known as polynomials on cells."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial.legendre import legint, legvander
+
+from vi_toolkit.exact._explore import log_densities_at
+from vi_toolkit.targets import Target
+
+
+class Frame(NamedTuple):
+    """Coordinates u of scale one: z = centre + root u."""
+
+    target: Target
+    centre: np.ndarray
+    root: np.ndarray
+    peak: float  # subtracted from log p~ before it is exponentiated
+
+    def to_z(self, u: np.ndarray) -> np.ndarray:
+        return self.centre + u @ self.root.T
+
+    def density(self, u: np.ndarray) -> np.ndarray:
+        return np.exp(log_densities_at(self.target, self.to_z(u)) - self.peak)
+
+
+class Table(NamedTuple):
+    """What draws are made from: the mass and the Legendre coefficients of every cell."""
+
+    frame: Frame
+    low: np.ndarray
+    high: np.ndarray
+    mass: np.ndarray
+    coefficients: np.ndarray
+
+
+def draw(table: Table, generator: np.random.Generator, num_draws: int) -> np.ndarray:
+    """Chooses cells by their mass, then inverts the distribution function of each coordinate in turn."""
+    cell = generator.choice(len(table.mass), size=num_draws, p=table.mass / table.mass.sum())
+    c = table.coefficients[cell]
+    uniform = generator.uniform(size=(c.ndim - 1, num_draws))
+    if c.ndim == 2:
+        unit = _invert(c, uniform[0])[:, None]
+    else:
+        first = _invert(c[:, :, 0], uniform[0])  # the integral over the second axis leaves its P_0 alone
+        given = np.einsum("ni,nij->nj", legvander(first, c.shape[1] - 1), c)
+        unit = np.stack([first, _invert(given, uniform[1])], axis=1)
+    low, high = table.low[cell], table.high[cell]
+    return table.frame.to_z(0.5 * (low + high) + 0.5 * (high - low) * unit)
+
+
+def _invert(c: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """x in (-1, 1) with F(x) = uniform F(1), for F the integral from -1 of sum_i c_i P_i, row by row; by bisection."""
+    integral = legint(c, lbnd=-1, axis=1)
+    low, high = -np.ones(len(c)), np.ones(len(c))
+    goal = uniform * integral.sum(axis=1)  # P_i(1) = 1
+    for _ in range(45):
+        middle = 0.5 * (low + high)
+        below = np.sum(integral * legvander(middle, integral.shape[1] - 1), axis=1) < goal
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return 0.5 * (low + high)

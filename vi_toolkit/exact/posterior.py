@@ -1,0 +1,119 @@
+"""A posterior that is known: its target, its evidence, its moments, its modes, and draws from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vi_toolkit._checks import check_key, check_positive_int, describe
+from vi_toolkit._types import Draws, Key, Scalar, Vector
+from vi_toolkit.targets import Target
+
+Sampler = Callable[[np.random.Generator, int], np.ndarray]  # (source of randomness, number of draws) -> (draws, dim)
+Shares = Callable[[np.ndarray], np.ndarray]  # (draws, dim) -> (draws, modes), each row summing to one
+
+
+@dataclass(frozen=True, eq=False)
+class ExactPosterior:
+    """A posterior p(z) = p~(z) / Z on the unconstrained space R^dim of its target, known by other means than a fit.
+
+    Moments and modes are NumPy arrays in float64 whatever JAX's precision; only the target's density is in JAX's.
+    What does not exist or is not known is None, never NaN.
+
+    Attributes:
+        name: what it is called.
+        target: log p~ on R^dim, with its ``log_evidence`` set where that is known.
+        how: how it is known, in a few words.
+        sampler: (generator, num_draws) -> draws of shape (num_draws, dim); `sample` calls it.
+        log_evidence: log Z in nats, or None.
+        mean: E[z], of shape (dim,), or None where it does not exist.
+        covariance: of shape (dim, dim), or None where it does not exist.
+        modes: local maxima of the density of z, of shape (modes, dim), or None.
+        mode_weights: the expected `mode_shares` of a draw from p, of shape (modes,), summing to one, or None.
+        shares: (draws, dim) -> (draws, modes), how draws are shared out among the modes; None is the nearest mode.
+        constrained_moments: {site: (mean, sd)} in the model's own space, for the sites where both are known.
+        model: the NumPyro model of the same posterior, or None.
+        args: its positional arguments.
+        kwargs: its named arguments.
+        draws: for a reference that is known by its draws alone, these draws, of shape (draws, dim); else None.
+        mcse: for such a reference, the Monte-Carlo standard error of ``mean``, of shape (dim,); else None.
+
+    Example:
+        >>> import jax
+        >>> from vi_toolkit import exact
+        >>> posterior = exact.beta_binomial(7, 10, a=1.0, b=1.0)
+        >>> posterior.target.dim, round(posterior.log_evidence, 4)  # every count from 0 to 10 was as likely: -log 11
+        (1, -2.3979)
+        >>> posterior.sample(jax.random.key(0), 5).shape
+        (5, 1)
+    """
+
+    name: str
+    target: Target
+    how: str
+    sampler: Sampler
+    log_evidence: float | None = None
+    mean: np.ndarray | None = None
+    covariance: np.ndarray | None = None
+    modes: np.ndarray | None = None
+    mode_weights: np.ndarray | None = None
+    shares: Shares | None = None
+    constrained_moments: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    model: Callable[..., Any] | None = None
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    draws: np.ndarray | None = None
+    mcse: np.ndarray | None = None
+
+    @property
+    def dim(self) -> int:
+        """The number of unconstrained coordinates."""
+        return self.target.dim
+
+    @property
+    def sd(self) -> np.ndarray | None:
+        """Standard deviations of the coordinates, of shape (dim,), or None where the covariance is."""
+        return None if self.covariance is None else np.sqrt(np.diag(self.covariance))
+
+    @property
+    def log_prob(self) -> Callable[[Vector], Scalar] | None:
+        """The function z -> log p(z) = log p~(z) - log Z of ONE point of R^dim, in nats; None without log Z."""
+        return None if self.log_evidence is None else partial(_log_prob, self.target, self.log_evidence)
+
+    def sample(self, key: Key, num_draws: int) -> Draws:
+        """``num_draws`` draws of z from p, of shape (num_draws, dim), in JAX's precision; not for use under jit.
+
+        They are independent and exact, except for a reference known by its draws: then they are drawn from those.
+        """
+        check_key(key)
+        num_draws = check_positive_int(num_draws, "num_draws")
+        generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+        return jnp.asarray(self.sampler(generator, num_draws), jnp.result_type(float))
+
+    def mode_shares(self, draws: Any) -> np.ndarray:
+        """How ``draws`` (draws, dim) are shared out among the modes: (draws, modes), each row summing to one.
+
+        The mean over draws of any q is q's mass per mode, to be held against ``mode_weights``.
+        """
+        draws = np.asarray(draws, dtype=np.float64)
+        if self.modes is None:
+            raise ValueError(f"mode_shares: {self.name} has no list of modes to share draws among.")
+        if draws.ndim != 2 or draws.shape[1] != self.dim:
+            raise ValueError(f"draws: expected shape (draws, {self.dim}), got {describe(draws)}.")
+        return nearest_mode(self.modes, draws) if self.shares is None else self.shares(draws)
+
+
+def _log_prob(target: Target, log_evidence: float, z: Vector) -> Scalar:
+    return target.log_density(z) - log_evidence
+
+
+def nearest_mode(modes: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """(draws, modes): one for the mode that is nearest in Euclidean distance, zero for the others."""
+    distance = np.stack([np.sum((draws - mode) ** 2, axis=-1) for mode in modes], axis=-1)
+    return np.eye(len(modes))[np.argmin(distance, axis=-1)]
