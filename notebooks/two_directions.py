@@ -11,9 +11,9 @@
 # %% [markdown]
 # # Two directions of KL
 #
-# A guide q can be fitted to a posterior p by minimising the *reverse* divergence D(q‖p) or the *forward* divergence D(p‖q). On a
-# posterior that lies in the guide's family both find it. Where the guide cannot follow the posterior they part, and this notebook shows
-# how, against posteriors that are known exactly.
+# A guide q can be fitted to a posterior p by minimising the *reverse* divergence D(q‖p) or the *forward*
+# divergence D(p‖q). On a posterior that lies in the guide's family both find it. Where the guide cannot follow
+# the posterior they part, and this notebook shows how, against posteriors that are known exactly.
 
 # %%
 import jax
@@ -43,12 +43,13 @@ for name, diagnosis in comparison.diagnoses.items():
     print(f"{name}: {diagnosis.sentence}\n")
 
 # %% [markdown]
-# Reverse KL pays for q where p is small, so it takes one mode and leaves the other: its loss against the evidence is -log 0.7 = 0.36 nats,
-# the mass that it misses. Forward KL pays for p where q is small, so it covers both modes, with p's mean and variance, and puts mass
-# between them where there is none.
+# Reverse KL pays for q where p is small, so it takes one mode and leaves the other: its loss against the evidence
+# is -log 0.7 = 0.36 nats, the mass that it misses. Forward KL pays for p where q is small, so it covers both
+# modes, with p's mean and variance, and puts mass between them where there is none.
 
 # %%
-print(f"D(q||p) of the reverse fit: {comparison.diagnoses['reverse KL'].reverse_kl:.3f} nats; -log 0.7 = {-np.log(0.7):.3f}")
+reverse = comparison.diagnoses["reverse KL"]
+print(f"D(q||p) of the reverse fit: {reverse.reverse_kl:.3f} nats; -log 0.7 = {-np.log(0.7):.3f}")
 forward = comparison.fits["forward KL"].posterior
 print(f"forward fit: mean {float(forward.mean[0]):.2f}, variance {float(forward.variance[0]):.2f}")
 print(f"exact:       mean {modes.mean[0]:.2f}, variance {modes.covariance[0, 0]:.2f}")
@@ -56,8 +57,9 @@ print(f"exact:       mean {modes.mean[0]:.2f}, variance {modes.covariance[0, 0]:
 # %% [markdown]
 # ## Independent coordinates, a correlated posterior
 #
-# A mean-field normal has no correlations. With the precision matrix P and the covariance C of a normal posterior, its reverse optimum has
-# the conditional standard deviations 1/√P_ii, which are too small, and its forward optimum the marginal ones √C_ii.
+# A mean-field normal has no correlations. With the precision matrix P and the covariance C of a normal posterior,
+# its reverse optimum has the conditional standard deviations 1/√P_ii, which are too small, and its forward
+# optimum the marginal ones √C_ii.
 
 # %%
 gaussian = vi.exact.gaussian_mixture([1.0], [[0.0, 0.0]], [[[1.0, 0.9], [0.9, 1.0]]])

@@ -1,0 +1,4 @@
+"""Figures: one public function a file, a matplotlib figure out."""
+
+from vi_toolkit.plots.comparison import plot_comparison as plot_comparison
+from vi_toolkit.plots.fit_trace import plot_fit as plot_fit

@@ -1,0 +1,172 @@
+"""How a fit went: its loss over the steps, and what made it stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from vi_toolkit._checks import check_instance
+from vi_toolkit.fit import Fit
+from vi_toolkit.plots._style import FAINT, INK, PALETTE, legend_below, style
+from vi_toolkit.stopping import TOLERANCE
+
+SMOOTHING_SHARE = 100  # the running mean spans one step in so many
+DASHED = (0, (5, 2))
+SMALLEST = 1e-12  # nats; a guide that stands exactly still is drawn here
+TALL = 20.0  # the first steps are left outside when they would make the panel so many times taller
+
+
+def plot_fit(fit: Fit) -> Figure:
+    """Draws the course of a fit.
+
+    The upper panel shows what was optimised, in nats: the ELBO where that is the objective, else the loss; every step
+    faintly, their running mean on top, the ends of windows as vertical lines, and how the fit stopped. The panel
+    below shows what the stopping rule looks at, on a logarithmic axis: how far the averaged guide moved since
+    the window before (*change*) and how far apart the two halves of a window are (*noise*); the fit ends once both
+    are under the tolerance. Where the objective weighs draws, a third panel shows their effective share.
+
+    Args:
+        fit: from `vi.fit`.
+
+    Returns:
+        A matplotlib figure: ``figure.savefig("fit.png")``.
+
+    Raises:
+        TypeError: if ``fit`` is something else.
+        ValueError: if the fit has taken no step.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, vi_toolkit as vi
+        >>> from vi_toolkit.plots import plot_fit
+        >>> fit = vi.fit(jax.random.key(0), vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=2), max_steps=200)
+        >>> [axes.get_ylabel() for axes in plot_fit(fit).axes]
+        ['ELBO (nats)', 'nats']
+    """
+    check_instance(fit, Fit, "fit", "Pass what vi.fit returned.")
+    if not len(fit.history["loss"]):
+        raise ValueError("fit: it has taken no step, so there is nothing to draw.")
+    has_ess = "ess" in fit.history
+    with style():
+        heights = [1.5, 1.0, 0.8] if has_ess else [1.5, 1.0]
+        figure, panels = plt.subplots(
+            len(heights), 1, sharex=True, figsize=(7.5, 2.3 * sum(heights)), height_ratios=heights
+        )
+        _draw_objective(panels[0], fit)
+        _draw_stopping(panels[1], fit)
+        if has_ess:
+            _draw_ess(panels[2], fit)
+        panels[-1].set_xlabel("step")
+        figure.align_ylabels(panels)
+        legend_below(figure, _handles(fit))
+    return figure
+
+
+def _draw_objective(axes: Axes, fit: Fit) -> None:
+    name, values = _objective(fit)
+    steps = np.arange(1, len(values) + 1)
+    smoothed = running_mean(values, max(len(values) // SMOOTHING_SHARE, 1))
+    axes.plot(steps, values, color=FAINT, linewidth=0.7)
+    axes.plot(steps, smoothed, color=PALETTE[0])
+    _mark_windows(axes, fit)
+    if name == "ELBO" and fit.target.log_evidence is not None:
+        axes.axhline(float(fit.target.log_evidence), color=INK, linestyle=(0, (1, 1.2)), linewidth=1.2)
+    axes.set_ylabel(f"{name} (nats)")
+    low, high, cut = _y_range(values, smoothed)
+    if np.isfinite([low, high]).all():
+        axes.set_ylim(low, high)
+    title = f"{fit.status.name} after {fit.num_steps:,} steps"
+    axes.set_title(title + (f"  (first step: {values[0]:.3g}, outside the panel)" if cut else ""))
+
+
+def _objective(fit: Fit) -> tuple[str, np.ndarray]:
+    """What was optimised, under its own name and sign."""
+    loss = np.asarray(fit.history["loss"], dtype=float)
+    elbo = fit.history.get("elbo")
+    if elbo is not None and np.allclose(-loss, elbo, equal_nan=True):
+        return "ELBO", np.asarray(elbo, dtype=float)
+    return "loss", loss
+
+
+def _y_range(values: np.ndarray, smoothed: np.ndarray) -> tuple[float, float, bool]:
+    """The range of the panel: all of it, or the later part where the first steps would flatten the rest."""
+    late = values[len(values) // 5 :]
+    late = late[np.isfinite(late)]
+    if not len(late):
+        return np.nan, np.nan, False
+    low, high = np.quantile(late, [0.001, 0.999])
+    span = max(high - low, 1e-3 * max(abs(high), 1.0))
+    finite = values[np.isfinite(values)]
+    whole = (float(finite.min()), float(finite.max()))
+    if whole[1] - whole[0] <= TALL * span:
+        margin = 0.05 * max(whole[1] - whole[0], span)
+        return whole[0] - margin, whole[1] + margin, False
+    return float(low - 0.5 * span), float(high + 0.5 * span), True
+
+
+def _draw_stopping(axes: Axes, fit: Fit) -> None:
+    ends = fit.history["window_end"]
+    for name, color, marker in (("change", PALETTE[1], "o"), ("noise", PALETTE[2], "s")):
+        values = np.asarray(fit.history[name], dtype=float)
+        known = np.isfinite(values)
+        line = "-" if name == "change" else DASHED
+        axes.plot(
+            ends[known], np.maximum(values[known], SMALLEST), color=color, marker=marker, markersize=4.5, linestyle=line
+        )
+    axes.axhline(tolerance(fit), color=INK, linestyle=(0, (6, 1.5, 1, 1.5)), linewidth=1.2)
+    axes.set_yscale("log")
+    axes.set_ylabel("nats")
+    axes.set_title("distance between averaged guides")
+    _mark_windows(axes, fit)
+
+
+def _draw_ess(axes: Axes, fit: Fit) -> None:
+    share = 100.0 * np.asarray(fit.history["ess"], dtype=float)
+    steps = np.arange(1, len(share) + 1)
+    axes.plot(steps, share, color=FAINT, linewidth=0.7)
+    axes.plot(steps, running_mean(share, max(len(share) // SMOOTHING_SHARE, 1)), color=PALETTE[0])
+    axes.set_ylim(0.0, 100.0)
+    axes.set_ylabel("%")
+    axes.set_title("effective share of the weighted draws")
+    _mark_windows(axes, fit)
+
+
+def tolerance(fit: Fit) -> float:
+    """What both change and noise must stay under: four times the tolerance on the error of the average, in nats."""
+    return 4.0 * TOLERANCE * max(fit.target.dim, 2)
+
+
+def running_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """The mean of the last ``width`` finite values at every step; NaN where there is none."""
+    finite = np.isfinite(values)
+    total = np.cumsum(np.where(finite, values, 0.0))
+    count = np.cumsum(finite)
+    total[width:], count[width:] = total[width:] - total[:-width], count[width:] - count[:-width]
+    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+
+
+def _mark_windows(axes: Axes, fit: Fit) -> None:
+    for end in fit.history["window_end"]:
+        axes.axvline(end, color="#DDDDDD", linewidth=0.8, zorder=0)
+    axes.axvline(fit.num_steps, color=INK, linewidth=1.4, zorder=0)
+
+
+def _handles(fit: Fit) -> list[Any]:
+    handles = [
+        Line2D([], [], color=FAINT, linewidth=0.9, label="every step"),
+        Line2D([], [], color=PALETTE[0], label="running mean"),
+        Line2D([], [], color="#DDDDDD", linewidth=1.2, label="end of a window"),
+        Line2D([], [], color=PALETTE[1], marker="o", markersize=4.5, label="change since the last window"),
+        Line2D(
+            [], [], color=PALETTE[2], marker="s", markersize=4.5, linestyle=(0, (5, 2)), label="noise within a window"
+        ),
+        Line2D([], [], color=INK, linestyle=(0, (6, 1.5, 1, 1.5)), linewidth=1.2, label="tolerance for both"),
+        Line2D([], [], color=INK, linewidth=1.4, label="where it stopped"),
+    ]
+    if _objective(fit)[0] == "ELBO" and fit.target.log_evidence is not None:
+        handles.insert(2, Line2D([], [], color=INK, linestyle=(0, (1, 1.2)), linewidth=1.2, label="log evidence"))
+    return handles
