@@ -93,7 +93,7 @@ def from_log_density(
     order: list[str] = []
 
     def named(z: Vector) -> Any:
-        sites = (constrain or _whole)(z)
+        sites: Any = (constrain or _whole)(z)
         order.extend(sites if isinstance(sites, Mapping) else ())  # as written: JAX sorts dictionaries by name
         return sites
 
