@@ -65,7 +65,7 @@ began = clock(); fit(other); again = clock() - began
 """
 
 
-def run(repeats: int = 5) -> list[dict[str, Any]]:
+def run(repeats: int = 3) -> list[dict[str, Any]]:
     """One row a contender: seconds of a first fit, with an empty and a filled compilation cache, and of a second."""
     rows = {name: {"cold": [], "cached": []} for name in SCRIPTS}
     facts: dict[str, Any] = {}

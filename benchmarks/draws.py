@@ -9,7 +9,7 @@ from benchmarks import per_step
 DRAWS = (1, 8, 64)
 
 
-def run(repeats: int = 7) -> list[dict[str, Any]]:
+def run(repeats: int = 5) -> list[dict[str, Any]]:
     """One row a size: microseconds for one gradient, at 1, 8 and 64 draws a step."""
     rows = []
     for dim, size in ((10, 1_000), (100, 1_000), (10, 100_000)):

@@ -18,7 +18,7 @@ SIZES = [(dim, rows) for rows in (1_000, 100_000) for dim in (10, 100, 1_000)]
 SECONDS = 0.5  # for one measurement; as many steps as that takes, at most a window's worth
 
 
-def run(num_draws: int = 1, repeats: int = 15) -> list[dict[str, Any]]:
+def run(num_draws: int = 1, repeats: int = 7) -> list[dict[str, Any]]:
     """One row a size: microseconds a step of the bare loop and of ours, measured in turn, and their ratio."""
     return [measure(dim, rows, num_draws, repeats) for dim, rows in SIZES]
 

@@ -21,7 +21,7 @@ FLOORS = (
     ("estimators", "exact", "zoo"),
     ("objectives",),
     ("algorithms",),
-    ("stopping", "progress", "programs", "windows", "fit"),
+    ("stopping", "progress", "interrupt", "programs", "windows", "fit"),
     ("diagnostics",),
     ("approximate", "compare", "io", "tree"),
     ("plots", "report", "tables", "runtime", "model_file", "model_fit", "demo"),

@@ -21,6 +21,7 @@ import vi_toolkit as vi
 from tests.compilations import count_compilations
 from tests.typecheck import as_users_call_it
 from vi_toolkit import windows
+from vi_toolkit.interrupt import Interrupts
 
 
 def normal_log_density(precision, mean, log_norm, z):
@@ -232,6 +233,16 @@ def test_control_c_during_a_long_fit(capfd):
         pytest.fail(f"the fit was over after {time.monotonic() - began:.1f} s; make the density slower")
     assert fit.status is vi.Status.INTERRUPTED
     assert np.isfinite(fit.history["loss"]).sum() == fit.num_steps > 0
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_control_c_is_not_waited_with():
+    with Interrupts() as interrupts:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupts.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_density_that_stays_non_finite_ends_diverged_with_the_last_finite_state():

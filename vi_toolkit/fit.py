@@ -11,6 +11,7 @@ from vi_toolkit._checks import check_instance, check_key, check_positive_int
 from vi_toolkit._types import Key, Params
 from vi_toolkit.algorithms import Method, gradient
 from vi_toolkit.guides import FullRankNormal
+from vi_toolkit.interrupt import Interrupts
 from vi_toolkit.objectives import ReverseKL
 from vi_toolkit.progress import Progress
 from vi_toolkit.targets import Target
@@ -138,9 +139,11 @@ def _run(fit: Fit, max_steps: int, show: bool) -> Fit:
     method, target, point = fit.method, fit.target, fit.checkpoint
     params, status, last_step = fit.params, Status.MAX_STEPS, fit.num_steps + max_steps
     log = Log(fit.history)
-    with Progress(show, last_step) as progress:
+    with Progress(show, last_step) as progress, Interrupts() as interrupts:
         try:
             while point.step < last_step:
+                if interrupts.asked:
+                    raise KeyboardInterrupt
                 point = advance(method, target, point, last_step, log, progress)
                 if point.steps_in_window < point.schedule.length:
                     continue
