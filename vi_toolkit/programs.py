@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Hashable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -19,14 +17,6 @@ from vi_toolkit.targets import Target
 
 BUFFER = 512  # most steps in one call of the compiled program
 QUICK_TO_COMPILE = {"xla_backend_optimization_level": 0}  # for programs that run once or seldom
-_SETTINGS = (
-    "jax_enable_x64",
-    "jax_default_device",
-    "jax_default_matmul_precision",
-    "jax_debug_nans",
-    "jax_disable_jit",
-)
-_compiled: set[Hashable] = set()  # the kinds of fit whose programs exist
 
 
 class Purpose(enum.IntEnum):
@@ -50,34 +40,6 @@ def begin_program(
     """The first state, its parameters, and where it starts."""
     state, start = method.init(jax.random.wrap_key_data(key, impl=key_kind), target, candidates)
     return state, method.latest(state), start
-
-
-def first_begin(method: Method, target: Target, key: Any, candidates: Any, key_kind: str) -> tuple[Any, Params, Start]:
-    """`begin_program`; where this kind of fit is new, all its programs are compiled side by side meanwhile.
-
-    Compiling is most of the cost of a small fit, and XLA compiles outside Python's lock. Only this thread traces the
-    model, since NumPyro's handlers are not safe in threads: what the other one is given has been traced before.
-    """
-    arrays, structure = jax.tree.flatten((method, target))
-    settings = _settings()
-    kind = (structure, tuple((x.shape, str(x.dtype)) for x in map(np.asarray, arrays)), key_kind, settings)
-    if kind in _compiled or jax.config.jax_disable_jit:
-        return begin_program(method, target, key, candidates, key_kind)
-    shapes = begin_program.eval_shape(method, target, key, candidates, key_kind)[0]
-    state = jax.tree.map(lambda shape: np.zeros(shape.shape, shape.dtype), shapes)
-    turn_program.eval_shape(method, state, key, key_kind)
-    with ThreadPoolExecutor(max_workers=1) as worker:
-        if worker.submit(_settings).result() != settings:  # a context manager of this thread, unknown to the other
-            return begin_program(method, target, key, candidates, key_kind)
-        begun = worker.submit(begin_program, method, target, key, candidates, key_kind)
-        worker.submit(turn_program, method, state, key, key_kind)
-        advance_program(method, target, key, state, np.uint32(0), np.int32(0), np.bool_(True), key_kind)
-    _compiled.add(kind)
-    return begun.result()
-
-
-def _settings() -> tuple[str, ...]:
-    return tuple(str(getattr(jax.config, name)) for name in _SETTINGS)
 
 
 @partial(jax.jit, static_argnames="key_kind")

@@ -19,7 +19,6 @@ from vi_toolkit.programs import (
     Purpose,
     advance_program,
     begin_program,
-    first_begin,
     prior_draws,
     stream,
     turn_program,
@@ -90,7 +89,7 @@ def begin(key: Key, method: Method, target: Target) -> tuple[Checkpoint, Params,
     dtype = jnp.result_type(float)
     uniform = np.random.default_rng(stream(data, Purpose.CANDIDATES)).uniform(-2, 2, (NUM_STARTS, target.dim))
     guide_key = stream(data, Purpose.GUIDE)
-    state, params, start = first_begin(method, target, guide_key, uniform.astype(dtype), kind)
+    state, params, start = begin_program(method, target, guide_key, uniform.astype(dtype), kind)
     if not bool(start.finite):
         points = prior_draws(target, stream(data, Purpose.CANDIDATES, 1), kind)
         if points is not None:
