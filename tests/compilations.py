@@ -7,23 +7,16 @@ from typing import Any
 
 import jax
 
-_events: list[str] = []
 _EVENT = "/jax/core/compile/backend_compile_duration"
-
-
-def _listen(name: str, seconds: float, **_: Any) -> None:
-    if name == _EVENT:
-        _events.append(name)
-
-
-jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 def count_compilations(call: Callable[[], Any]) -> tuple[int, Any]:
     """How many programs a call had compiled (or fetched from the persistent cache), and what it returned."""
-    before = len(_events)
+    events: list[str] = []
+    # registered anew for each count, since a test may clear all listeners
+    jax.monitoring.register_event_duration_secs_listener(lambda name, seconds, **_: events.append(name))
     result = call()
-    return len(_events) - before, result
+    return events.count(_EVENT), result
 
 
 def jit(function: Callable[..., Any], **options: Any) -> Any:

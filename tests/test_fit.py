@@ -215,7 +215,16 @@ def test_an_interrupt_returns_what_there_is(monkeypatch):
     np.testing.assert_array_equal(vi.resume(part).params["log_scale"], whole.params["log_scale"])
 
 
-def test_control_c_during_a_long_fit(capfd):
+@pytest.fixture
+def heeds_control_c():
+    """Ctrl-C as in a terminal: a process started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_control_c")
+def test_control_c_during_a_long_fit():
     """A real SIGINT, while compiled code runs."""
 
     def slow(z):
@@ -236,6 +245,7 @@ def test_control_c_during_a_long_fit(capfd):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("heeds_control_c")
 def test_a_second_control_c_is_not_waited_with():
     with Interrupts() as interrupts:
         signal.raise_signal(signal.SIGINT)
