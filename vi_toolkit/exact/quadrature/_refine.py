@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vi_toolkit.exact._cells import Cells, Density, halve, join, make_cells, select, touching
+from vi_toolkit.exact.quadrature._cells import Cells, Density, halve, join, make_cells, select, touching
 
 MAX_CELLS = 40_000
 POINTS_IN_A_CELL = 8

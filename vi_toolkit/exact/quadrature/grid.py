@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from vi_toolkit._checks import check_instance, check_positive
-from vi_toolkit.exact._cells import Cells, coefficients, join, make_cells, node_masses, node_positions, peaks
-from vi_toolkit.exact._explore import Map, explore, find_maxima
-from vi_toolkit.exact._refine import partition, resolve, settle, verify
-from vi_toolkit.exact._table import Frame, Table, draw
 from vi_toolkit.exact.posterior import ExactPosterior, nearest_mode
+from vi_toolkit.exact.quadrature._cells import Cells, coefficients, join, make_cells, node_masses, node_positions, peaks
+from vi_toolkit.exact.quadrature._explore import Map, explore, find_maxima
+from vi_toolkit.exact.quadrature._refine import partition, resolve, settle, verify
+from vi_toolkit.exact.quadrature._table import Frame, Table, draw
 from vi_toolkit.targets import Target
 
 MAX_DOUBLINGS = 64

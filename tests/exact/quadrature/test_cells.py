@@ -7,9 +7,9 @@ from scipy import stats
 
 from tests.exact.checks import check_agreement
 from vi_toolkit import exact, zoo
-from vi_toolkit.exact._cells import coefficients, make_cells, node_masses, node_positions, peaks
-from vi_toolkit.exact._refine import partition, settle, verify
-from vi_toolkit.exact._table import _invert
+from vi_toolkit.exact.quadrature._cells import coefficients, make_cells, node_masses, node_positions, peaks
+from vi_toolkit.exact.quadrature._refine import partition, settle, verify
+from vi_toolkit.exact.quadrature._table import _invert
 
 
 def ridge(u):

@@ -12,7 +12,7 @@ import numpyro.distributions as dist
 
 from vi_toolkit._checks import check_positive
 from vi_toolkit.exact._inputs import as_regression
-from vi_toolkit.exact._least_squares import least_squares
+from vi_toolkit.exact.conjugate._least_squares import least_squares
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.targets import from_numpyro
 

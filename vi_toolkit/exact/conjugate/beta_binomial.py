@@ -12,8 +12,8 @@ import numpyro.distributions as dist
 from scipy.special import betaln, digamma, gammaln, polygamma
 
 from vi_toolkit._checks import check_positive
-from vi_toolkit.exact._gamma import log_gamma_draws
 from vi_toolkit.exact._inputs import as_counts
+from vi_toolkit.exact.conjugate._gamma import log_gamma_draws
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.targets import from_numpyro
 

@@ -13,9 +13,9 @@ import numpyro.distributions as dist
 from scipy.special import digamma, gammaln, polygamma
 
 from vi_toolkit._checks import check_positive
-from vi_toolkit.exact._gamma import log_gamma_draws
 from vi_toolkit.exact._inputs import as_regression
-from vi_toolkit.exact._least_squares import LeastSquares, least_squares
+from vi_toolkit.exact.conjugate._gamma import log_gamma_draws
+from vi_toolkit.exact.conjugate._least_squares import LeastSquares, least_squares
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.targets import from_numpyro
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial.legendre import legint, legvander
 
-from vi_toolkit.exact._explore import log_densities_at
+from vi_toolkit.exact.quadrature._explore import log_densities_at
 from vi_toolkit.targets import Target
 
 

@@ -1,0 +1,3 @@
+"""Posteriors of several modes: mixtures of Gaussians."""
+
+from vi_toolkit.exact.mixtures.gaussian_mixture import gaussian_mixture as gaussian_mixture
