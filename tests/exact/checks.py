@@ -51,3 +51,24 @@ def check_agreement(first: ExactPosterior, second: ExactPosterior, tolerance: fl
     assert abs(first.log_evidence - second.log_evidence) < tolerance
     np.testing.assert_allclose((second.mean - first.mean) / scale, 0.0, atol=tolerance)
     np.testing.assert_allclose((second.covariance - first.covariance) / np.outer(scale, scale), 0.0, atol=tolerance)
+
+
+def check_constrained_density(posterior: ExactPosterior, num_points: int = 5) -> None:
+    """log p on both spaces differs by the log Jacobian of the map between them, taken by automatic differentiation.
+
+    For sites whose constrained values have as many coordinates as z; on the simplex the last one is left out.
+    """
+    for z in posterior.sample(jax.random.key(3), num_points):
+        jacobian = jax.jacfwd(lambda z: _free_coordinates(posterior, z))(z)
+        log_volume = np.linalg.slogdet(np.asarray(jacobian))[1]
+        sites = posterior.target.constrain(z)
+        np.testing.assert_allclose(posterior.log_prob(z) - log_volume, posterior.log_prob_constrained(sites), atol=1e-7)
+
+
+def _free_coordinates(posterior: ExactPosterior, z):
+    sites = posterior.target.constrain(z)
+    parts = []
+    for site in posterior.target.sites:
+        value = jnp.ravel(sites[site.name])
+        parts.append(value[: site.stop - site.start] if value.size == site.stop - site.start + 1 else value)
+    return jnp.concatenate(parts)

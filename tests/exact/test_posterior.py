@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.exact.checks import check_constrained_density
 from tests.typecheck import as_users_call_it
 from vi_toolkit import exact
 from vi_toolkit.exact.posterior import nearest_mode
@@ -40,6 +41,28 @@ def test_log_prob_subtracts_log_evidence(posterior):
     shifted = dataclasses.replace(posterior, log_evidence=2.0)
     z = jnp.array([1.0])
     np.testing.assert_allclose(shifted.log_prob(z), posterior.log_prob(z) - 2.0)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: exact.beta_binomial([3, 4], [10, 12], a=1.0, b=2.0),
+        lambda: exact.linear_regression_unknown_noise([[1.0], [2.0]], [1.0, 2.5], prior_sd=2.0, shape=2.0, rate=1.0),
+        lambda: exact.gaussian_mixture([0.25, 0.75], [[-4.0], [4.0]], [[[1.0]], [[4.0]]]),
+    ],
+)
+def test_log_prob_in_the_models_own_space(make):
+    check_constrained_density(make())
+
+
+def test_log_prob_in_the_models_own_space_asks_for_every_site(posterior):
+    beta = exact.beta_binomial(3, 10, a=1.0, b=2.0)
+    with pytest.raises(ValueError, match=r"sites: expected 'probability' of shape \(\), got none"):
+        beta.log_prob_constrained({"p": 0.5})
+    with pytest.raises(ValueError, match=r"got \(2,\)"):
+        beta.log_prob_constrained({"probability": jnp.ones(2)})
+    with pytest.raises(ValueError, match=r"evidence of .* is not known"):
+        dataclasses.replace(posterior, log_evidence=None).log_prob_constrained({"z": jnp.zeros(1)})
 
 
 def test_shares_are_of_the_nearest_mode_by_default(posterior):

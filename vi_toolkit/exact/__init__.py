@@ -6,6 +6,7 @@ from vi_toolkit.exact.conjugate import (
     linear_regression as linear_regression,
     linear_regression_unknown_noise as linear_regression_unknown_noise,
 )
+from vi_toolkit.exact.discrete_posterior import DiscretePosterior as DiscretePosterior
 from vi_toolkit.exact.mixtures import gaussian_mixture as gaussian_mixture
 from vi_toolkit.exact.posterior import ExactPosterior as ExactPosterior
 from vi_toolkit.exact.quadrature import grid as grid

@@ -10,9 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpyro.distributions import Distribution
+from numpyro.handlers import block, seed
+from numpyro.infer.util import log_density
 
 from vi_toolkit._checks import check_key, check_positive_int, describe
-from vi_toolkit._types import Draws, Key, Scalar, Vector
+from vi_toolkit._types import Draws, Key, Scalar, Sites, Vector
 from vi_toolkit.targets import Target
 
 Sampler = Callable[[np.random.Generator, int], np.ndarray]  # (source of randomness, number of draws) -> (draws, dim)
@@ -38,6 +41,9 @@ class ExactPosterior:
         mode_weights: the expected `mode_shares` of a draw from p, of shape (modes,), summing to one, or None.
         shares: (draws, dim) -> (draws, modes), how draws are shared out among the modes; None is the nearest mode.
         constrained_moments: {site: (mean, sd)} in the model's own space, for the sites where both are known.
+        marginals: {site: NumPyro distribution} of the sites in the model's own space, where these have a name.
+        predictive: what is known of a further observation: a function of what it needs (nothing, or new rows of a
+            design, ...) that returns a NumPyro distribution, as the entry's docstring says; or None.
         model: the NumPyro model of the same posterior, or None.
         args: its positional arguments.
         kwargs: its named arguments.
@@ -52,6 +58,8 @@ class ExactPosterior:
         (1, -2.3979)
         >>> posterior.sample(jax.random.key(0), 5).shape
         (5, 1)
+        >>> round(float(posterior.log_prob_constrained({"probability": 0.5})), 4)  # that of Beta(8, 4) at 1/2
+        0.2539
     """
 
     name: str
@@ -65,6 +73,8 @@ class ExactPosterior:
     mode_weights: np.ndarray | None = None
     shares: Shares | None = None
     constrained_moments: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    marginals: Mapping[str, Distribution] = field(default_factory=dict)
+    predictive: Callable[..., Distribution] | None = None
     model: Callable[..., Any] | None = None
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -86,14 +96,38 @@ class ExactPosterior:
         """The function z -> log p(z) = log p~(z) - log Z of ONE point of R^dim, in nats; None without log Z."""
         return None if self.log_evidence is None else partial(_log_prob, self.target, self.log_evidence)
 
+    def log_prob_constrained(self, sites: Sites) -> Scalar:
+        """log p(x | data) of ONE point x = {site: array} in the model's own space, in nats; without any Jacobian.
+
+        A site on the simplex has its density in all coordinates but the last, as NumPyro's distributions have.
+
+        Raises:
+            ValueError: if the evidence is not known, a site is missing, or its shape is not the model's.
+        """
+        if self.log_evidence is None:
+            raise ValueError(f"log_prob_constrained: the evidence of {self.name} is not known.")
+        for site in self.target.sites:
+            found = jnp.shape(sites[site.name]) if site.name in sites else "none"
+            if found != site.shape:
+                raise ValueError(f"sites: expected {site.name!r} of shape {site.shape}, got {found}.")
+        return self._log_joint(sites) - self.log_evidence
+
+    def _log_joint(self, sites: Sites) -> Scalar:
+        """log p(x, data), by the model, or where z itself is the only site, by the target."""
+        if self.model is None:
+            if [site.name for site in self.target.sites] != ["z"]:
+                raise ValueError(f"log_prob_constrained: {self.name} has no NumPyro model to evaluate.")
+            return self.target.log_density(jnp.asarray(sites["z"]))
+        values = {site.name: sites[site.name] for site in self.target.sites}
+        with block():  # the sites of the model are not to be seen by whatever calls this
+            return log_density(seed(self.model, 0), self.args, dict(self.kwargs), values)[0]
+
     def sample(self, key: Key, num_draws: int) -> Draws:
         """``num_draws`` draws of z from p, of shape (num_draws, dim), in JAX's precision; not for use under jit.
 
         They are independent and exact, except for a reference known by its draws: then they are drawn from those.
         """
-        check_key(key)
-        num_draws = check_positive_int(num_draws, "num_draws")
-        generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+        generator, num_draws = check_draw_request(key, num_draws)
         return jnp.asarray(self.sampler(generator, num_draws), jnp.result_type(float))
 
     def mode_shares(self, draws: Any) -> np.ndarray:
@@ -107,6 +141,13 @@ class ExactPosterior:
         if draws.ndim != 2 or draws.shape[1] != self.dim:
             raise ValueError(f"draws: expected shape (draws, {self.dim}), got {describe(draws)}.")
         return nearest_mode(self.modes, draws) if self.shares is None else self.shares(draws)
+
+
+def check_draw_request(key: Any, num_draws: Any) -> tuple[np.random.Generator, int]:
+    """NumPy's generator for a JAX key, and a number of draws; both checked."""
+    check_key(key)
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    return generator, check_positive_int(num_draws, "num_draws")
 
 
 def _log_prob(target: Target, log_evidence: float, z: Vector) -> Scalar:
