@@ -15,7 +15,7 @@ from numpyro.handlers import block, seed
 from numpyro.infer.util import log_density
 
 from vi_toolkit._checks import check_key, check_positive_int, describe
-from vi_toolkit._types import Draws, Key, Scalar, Sites, Vector
+from vi_toolkit._types import Draws, Key, Scalar, Vector
 from vi_toolkit.targets import Target
 
 Sampler = Callable[[np.random.Generator, int], np.ndarray]  # (source of randomness, number of draws) -> (draws, dim)
@@ -96,7 +96,7 @@ class ExactPosterior:
         """The function z -> log p(z) = log p~(z) - log Z of ONE point of R^dim, in nats; None without log Z."""
         return None if self.log_evidence is None else partial(_log_prob, self.target, self.log_evidence)
 
-    def log_prob_constrained(self, sites: Sites) -> Scalar:
+    def log_prob_constrained(self, sites: Mapping[str, Any]) -> Scalar:
         """log p(x | data) of ONE point x = {site: array} in the model's own space, in nats; without any Jacobian.
 
         A site on the simplex has its density in all coordinates but the last, as NumPyro's distributions have.
@@ -112,7 +112,7 @@ class ExactPosterior:
                 raise ValueError(f"sites: expected {site.name!r} of shape {site.shape}, got {found}.")
         return self._log_joint(sites) - self.log_evidence
 
-    def _log_joint(self, sites: Sites) -> Scalar:
+    def _log_joint(self, sites: Mapping[str, Any]) -> Scalar:
         """log p(x, data), by the model, or where z itself is the only site, by the target."""
         if self.model is None:
             if [site.name for site in self.target.sites] != ["z"]:
