@@ -2,16 +2,10 @@
 
 import arviz as az
 import jax
-import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
 import vi_toolkit as vi
-
-# Failures of the O-rings on 23 flights of the space shuttle before the accident of 1986, by the temperature at launch.
-# Source: Dalal, Fowlkes & Hoadley (1989), Risk analysis of the space shuttle, doi:10.1080/01621459.1989.10478858.
-FAHRENHEIT = np.array([66, 70, 69, 68, 67, 72, 73, 70, 57, 63, 70, 78, 67, 53, 67, 75, 70, 81, 76, 79, 75, 76, 58])
-FAILED = np.array([0, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 1])
 
 
 def model(temperature, failed=None):
@@ -24,7 +18,7 @@ def model(temperature, failed=None):
 def main():
     """Fits two guides, says how far to trust each, and summarises the second with ArviZ."""
     jax.config.update("jax_enable_x64", True)  # before anything is computed
-    target = vi.from_numpyro(model, FAHRENHEIT, failed=FAILED)
+    target = vi.from_numpyro(model, vi.datasets.O_RINGS_FAHRENHEIT, failed=vi.datasets.O_RINGS_FAILED)
     for guide in (vi.FullRankNormal(), vi.NormalMixture(2)):  # the posterior is skewed: one normal is not enough
         fit = vi.fit(jax.random.key(0), target, vi.gradient(guide, vi.ReverseKL()))
         print(f"{guide}\n{vi.diagnose(jax.random.key(1), fit)}\n")

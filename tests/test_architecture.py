@@ -16,7 +16,7 @@ PACKAGE = ROOT / "vi_toolkit"
 MAX_LINES = 300
 
 FLOORS = (
-    ("_types", "_checks", "_start", "_static"),
+    ("_types", "_checks", "_start", "_static", "datasets"),
     ("targets", "guides", "information"),
     ("estimators", "exact", "zoo"),
     ("objectives",),

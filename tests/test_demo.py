@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from vi_toolkit import demo
+from vi_toolkit import datasets, demo
 from vi_toolkit.demo import demonstration
 
 SMALL = demo.Sizes(max_steps=600, num_draws=1000, num_tree_draws=50)
@@ -92,8 +92,8 @@ def test_diabetes_is_least_squares_under_a_wide_prior():
 
 def test_eight_schools_is_the_published_data():
     """The pooled effect and its standard error, as every textbook has them: 7.7 and 4.1."""
-    weights = 1 / demo.EFFECT_SES**2
-    assert np.average(demo.EFFECTS, weights=weights) == pytest.approx(7.7, abs=0.05)
+    weights = 1 / datasets.EIGHT_SCHOOLS_SES**2
+    assert np.average(datasets.EIGHT_SCHOOLS_EFFECTS, weights=weights) == pytest.approx(7.7, abs=0.05)
     assert weights.sum() ** -0.5 == pytest.approx(4.1, abs=0.05)
 
 

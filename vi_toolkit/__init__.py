@@ -1,6 +1,12 @@
 """Variational inference by the divergence of your choice, held against posteriors that are known exactly."""
 
-from vi_toolkit import diagnostics as diagnostics, estimators as estimators, exact as exact, zoo as zoo
+from vi_toolkit import (
+    datasets as datasets,
+    diagnostics as diagnostics,
+    estimators as estimators,
+    exact as exact,
+    zoo as zoo,
+)
 from vi_toolkit.algorithms import Method as Method, gradient as gradient
 from vi_toolkit.compare import Comparison as Comparison, compare as compare
 from vi_toolkit.diagnostics import (
@@ -46,6 +52,7 @@ __all__ = [
     "Target",
     "Verdict",
     "compare",
+    "datasets",
     "diagnose",
     "diagnostics",
     "estimators",

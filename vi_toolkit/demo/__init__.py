@@ -2,9 +2,6 @@
 
 from vi_toolkit.demo.demonstration import PROBLEMS as PROBLEMS, Demo as Demo, Section as Section, run as run
 from vi_toolkit.demo.problems import (
-    EFFECT_SES as EFFECT_SES,
-    EFFECTS as EFFECTS,
-    SCHOOLS as SCHOOLS,
     Problem as Problem,
     Sizes as Sizes,
     diabetes as diabetes,

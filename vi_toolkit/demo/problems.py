@@ -13,14 +13,11 @@ import numpyro.distributions as dist
 from vi_toolkit import exact
 from vi_toolkit._types import Key
 from vi_toolkit.algorithms import Method, gradient
+from vi_toolkit.datasets import EIGHT_SCHOOLS, EIGHT_SCHOOLS_EFFECTS, EIGHT_SCHOOLS_SES
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.guides import FullRankNormal, MeanFieldNormal, NormalMixture
 from vi_toolkit.objectives import ForwardKL, ReverseKL
 from vi_toolkit.targets import from_numpyro
-
-SCHOOLS = ("A", "B", "C", "D", "E", "F", "G", "H")
-EFFECTS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])  # points; Rubin (1981), doi:10.3102/10769986006004377
-EFFECT_SES = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
 
 
 @dataclass(frozen=True)
@@ -106,9 +103,9 @@ def eight_schools_model(ses: Any, effects: Any = None) -> None:
     """theta_j = mu + tau * standard_j;  effect_j ~ Normal(theta_j, se_j), non-centred.
 
     Example:
-        >>> from vi_toolkit import demo
+        >>> from vi_toolkit import datasets, demo
         >>> from vi_toolkit.targets import from_numpyro
-        >>> from_numpyro(demo.eight_schools_model, demo.EFFECT_SES, demo.EFFECTS).dim
+        >>> from_numpyro(demo.eight_schools_model, datasets.EIGHT_SCHOOLS_SES, datasets.EIGHT_SCHOOLS_EFFECTS).dim
         10
     """
     mu = numpyro.sample("mu", dist.Normal(0.0, 5.0))
@@ -123,11 +120,11 @@ def eight_schools(key: Key, sizes: Sizes) -> Problem:
     """Effects of coaching in eight schools: a hierarchical model, against a long run of NUTS.
 
     Example:
-        >>> from vi_toolkit import demo
-        >>> len(demo.SCHOOLS) == len(demo.EFFECTS) == len(demo.EFFECT_SES)
-        True
+        >>> from vi_toolkit.demo import eight_schools
+        >>> eight_schools.__name__  # its reference takes NUTS a while
+        'eight_schools'
     """
-    target = from_numpyro(eight_schools_model, EFFECT_SES, EFFECTS)
+    target = from_numpyro(eight_schools_model, EIGHT_SCHOOLS_SES, EIGHT_SCHOOLS_EFFECTS)
     reference = exact.reference(key, target, num_warmup=sizes.num_warmup, num_draws=sizes.num_chain_draws)
     return Problem(
         name="eight-schools",
@@ -145,7 +142,7 @@ def eight_schools(key: Key, sizes: Sizes) -> Problem:
             "mean-field, reverse KL": gradient(MeanFieldNormal(), ReverseKL()),
         },
         dims={},
-        coords={"school": list(SCHOOLS)},
+        coords={"school": list(EIGHT_SCHOOLS)},
     )
 
 
