@@ -10,9 +10,12 @@ from vi_toolkit import (
 from vi_toolkit.algorithms import Method as Method, gradient as gradient
 from vi_toolkit.compare import Comparison as Comparison, compare as compare
 from vi_toolkit.diagnostics import (
+    Check as Check,
     Diagnosis as Diagnosis,
     Reweighted as Reweighted,
+    Tolerances as Tolerances,
     Verdict as Verdict,
+    check as check,
     diagnose as diagnose,
     reweight as reweight,
 )
@@ -34,6 +37,7 @@ from vi_toolkit.tree import exact_to_datatree as exact_to_datatree, to_datatree 
 from vi_toolkit.windows import Status as Status
 
 __all__ = [
+    "Check",
     "Comparison",
     "Diagnosis",
     "Fit",
@@ -50,7 +54,9 @@ __all__ = [
     "Status",
     "StudentT",
     "Target",
+    "Tolerances",
     "Verdict",
+    "check",
     "compare",
     "datasets",
     "diagnose",
@@ -63,6 +69,7 @@ __all__ = [
     "from_log_density",
     "from_numpyro",
     "gradient",
+    "information",
     "load",
     "plot_comparison",
     "plot_fit",

@@ -1,6 +1,7 @@
 """How good an approximation is: arrays or a distribution in, numbers and a verdict out."""
 
 from vi_toolkit.diagnostics.bridge import bridge as bridge
+from vi_toolkit.diagnostics.check import Check as Check, Tolerances as Tolerances, check as check
 from vi_toolkit.diagnostics.diagnose import diagnose as diagnose
 from vi_toolkit.diagnostics.diagnosis import Diagnosis as Diagnosis
 from vi_toolkit.diagnostics.divergence import forward_kl as forward_kl, reverse_kl as reverse_kl

@@ -63,7 +63,7 @@ def diagnose(key: Key, fit: Fit, *, reference: ExactPosterior | None = None, num
     if num_draws < MIN_DRAWS:
         raise ValueError(f"num_draws: expected at least {MIN_DRAWS}, to fit the tail of the weights, got {num_draws}.")
     if reference is not None:
-        _check_reference(reference, fit)
+        check_reference(reference, fit)
     key_q, key_p = jax.random.split(key)
     scores = draw_and_score(key_q, fit, num_draws)
     smoothed = smooth(scores.log_weights, rounding=scores.rounding)
@@ -140,10 +140,11 @@ def _largest(measured: Measured | None) -> float | None:
     return float(np.max(np.abs(measured.values))) if measured else None
 
 
-def _check_reference(reference: Any, fit: Fit) -> None:
-    check_instance(reference, ExactPosterior, "reference", "Make one with vi.exact, for example vi.exact.grid(target).")
+def check_reference(reference: Any, fit: Fit, name: str = "reference") -> None:
+    """Raises unless ``reference`` is a known posterior on the space of the fit's target."""
+    check_instance(reference, ExactPosterior, name, "Make one with vi.exact, for example vi.exact.grid(target).")
     if reference.dim != fit.target.dim:
         raise ValueError(
-            f"reference: expected one of dim {fit.target.dim}, that of the fit's target, got {reference.dim} "
+            f"{name}: expected one of dim {fit.target.dim}, that of the fit's target, got {reference.dim} "
             f"({reference.name})."
         )
