@@ -31,7 +31,7 @@ from vi_toolkit.guides import (
 )
 from vi_toolkit.io import load as load, save as save
 from vi_toolkit.objectives import ForwardKL as ForwardKL, Objective as Objective, ReverseKL as ReverseKL
-from vi_toolkit.plots import plot_comparison as plot_comparison, plot_fit as plot_fit
+from vi_toolkit.plots import plot_comparison as plot_comparison, plot_fit as plot_fit, plot_gallery as plot_gallery
 from vi_toolkit.targets import Target as Target, from_log_density as from_log_density, from_numpyro as from_numpyro
 from vi_toolkit.tree import exact_to_datatree as exact_to_datatree, to_datatree as to_datatree
 from vi_toolkit.windows import Status as Status
@@ -73,6 +73,7 @@ __all__ = [
     "load",
     "plot_comparison",
     "plot_fit",
+    "plot_gallery",
     "resume",
     "reweight",
     "save",

@@ -2,3 +2,4 @@
 
 from vi_toolkit.plots.comparison import plot_comparison as plot_comparison
 from vi_toolkit.plots.fit_trace import plot_fit as plot_fit
+from vi_toolkit.plots.gallery import plot_gallery as plot_gallery

@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 
 from vi_toolkit.plots._coordinates import Columns, Coords, Dims, columns, flat_columns
 from vi_toolkit.plots._densities import region_levels, smooth_plane, window
+from vi_toolkit.plots._low_dim import fill_regions
 from vi_toolkit.plots._style import (
     EXACT_DARK,
     EXACT_FILL,
@@ -49,7 +50,7 @@ def draw_forest(
     shown = [site.name for site in target.sites if site.name in sites]
     planes = {name: _unknowns(target, draws, shown, coords, dims) for name, draws in guides.items()}
     exact_plane = None if exact is None else _unknowns(target, exact, shown, coords, dims)
-    pair = _most_correlated(exact_plane or next(iter(planes.values())))
+    pair = most_correlated(exact_plane or next(iter(planes.values())))
     height = max(4.6, 0.4 + len(rows) * (0.16 + 0.085 * len(guides)))
     widths, size = ([1.25, 1.0], (10.5, height)) if pair else ([1.0], (6.8, height))
     figure, panels = plt.subplots(1, len(widths), figsize=size, width_ratios=widths, squeeze=False)
@@ -118,7 +119,7 @@ def _unknowns(target: Target, draws: np.ndarray, shown: Sequence[str], coords: C
     return mine if len(target.sites) > 1 else every
 
 
-def _most_correlated(values: Columns) -> tuple[str, str] | None:
+def most_correlated(values: Columns) -> tuple[str, str] | None:
     """The two unknowns whose draws are most correlated."""
     labels = [label for label, column in values.items() if column.std() > 0]
     if len(labels) < 2:
@@ -138,8 +139,7 @@ def _draw_pair(
     every = [*planes.values()] if truth is None else [*planes.values(), truth]
     limits = [window([z[:, i] for z in every], None if truth is None else truth[:, i]) for i in range(2)]
     if truth is not None and (plane := smooth_plane(truth)) is not None:
-        wide, narrow = region_levels(plane[2])
-        axes.contourf(*plane, levels=[wide, narrow, plane[2].max() * 1.01], colors=[EXACT_FILL, EXACT_DARK])
+        fill_regions(axes, *plane)
     for name, draws in planes.items():
         if (plane := smooth_plane(draws)) is not None:
             look, level = chosen[name], region_levels(plane[2])[:1]

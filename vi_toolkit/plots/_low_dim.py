@@ -41,7 +41,7 @@ def draw_line(comparison: Any, exact: np.ndarray | None, guides: Draws) -> Figur
     x = np.linspace(*window([z[:, 0] for z in every], None if exact is None else exact[:, 0]), LINE_POINTS)
     p = target_density(comparison.target, x[:, None], float(x[1] - x[0]), _log_evidence(comparison))
     figure, axes = plt.subplots(figsize=(7.0, 4.0))
-    _fill(axes, x, p)
+    fill_line(axes, x, p)
     chosen = looks(comparison.fits)
     for name in guides:
         _line(axes, x, guide_density(comparison.fits[name].posterior, x[:, None]), chosen[name])
@@ -67,13 +67,13 @@ def draw_plane(comparison: Any, exact: np.ndarray | None, guides: Draws) -> Figu
     names = list(flat_columns(comparison.target, next(iter(guides.values())), {}, {}))
     figure, panels, margins = _layout(len(guides))
     for axes, name in zip(panels, guides, strict=True):
-        _regions(axes, x, y, p)
+        fill_regions(axes, x, y, p)
         _contours(axes, x, y, densities[name], chosen[name])
         axes.set_title(title(comparison, name), color=INK)
         axes.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), xlabel=names[0], ylabel=names[1])
     for i, (axes, grid, other) in enumerate(((margins[0], x, y), (margins[1], y, x))):
         step = float(other[1] - other[0])
-        _fill(axes, grid, p.sum(axis=i) * step)
+        fill_line(axes, grid, p.sum(axis=i) * step)
         for name in guides:
             _line(axes, grid, densities[name].sum(axis=i) * step, chosen[name])
         axes.set(xlim=(grid[0], grid[-1]), xlabel=names[i], title=f"marginal density of {names[i]}")
@@ -107,9 +107,11 @@ def _layout(count: int) -> tuple[Figure, list[Axes], list[Axes]]:
     return figure, panels, [figure.add_subplot(grid[rows, :across]), figure.add_subplot(grid[rows, across:])]
 
 
-def _regions(axes: Axes, x: np.ndarray, y: np.ndarray, p: np.ndarray) -> None:
+def fill_regions(axes: Axes, x: np.ndarray, y: np.ndarray, p: np.ndarray) -> None:
+    """The smallest regions that hold 50 % and 90 % of the mass, in grey, where a grid can tell them apart."""
     wide, narrow = region_levels(p)
-    axes.contourf(x, y, p, levels=[wide, narrow, max(p.max(), narrow) * 1.01], colors=[EXACT_FILL, EXACT_DARK])
+    if wide < narrow:
+        axes.contourf(x, y, p, levels=[wide, narrow, max(p.max(), narrow) * 1.01], colors=[EXACT_FILL, EXACT_DARK])
 
 
 def _contours(axes: Axes, x: np.ndarray, y: np.ndarray, q: np.ndarray, look: Look) -> None:
@@ -117,7 +119,7 @@ def _contours(axes: Axes, x: np.ndarray, y: np.ndarray, q: np.ndarray, look: Loo
         axes.contour(x, y, q, levels=region_levels(q), colors=look.color, linewidths=[1.4, 2.4])
 
 
-def _fill(axes: Axes, x: np.ndarray, p: np.ndarray) -> None:
+def fill_line(axes: Axes, x: np.ndarray, p: np.ndarray) -> None:
     axes.fill_between(x, p, color=EXACT_FILL, linewidth=0)
     axes.plot(x, p, color=EXACT_EDGE, linewidth=1.0)
 
