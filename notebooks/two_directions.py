@@ -18,6 +18,7 @@
 # %%
 import jax
 import numpy as np
+from IPython.display import Markdown
 
 import vi_toolkit as vi
 
@@ -55,6 +56,22 @@ print(f"forward fit: mean {float(forward.mean[0]):.2f}, variance {float(forward.
 print(f"exact:       mean {modes.mean[0]:.2f}, variance {modes.covariance[0, 0]:.2f}")
 
 # %% [markdown]
+# ## Without randomness: three posteriors, two families
+#
+# The same by quadrature, so that nothing depends on draws or on an optimiser's luck: two modes, a banana and a heavy
+# tail, each approximated in both directions by one Gaussian and by a mixture of two. Then two modes of equal weight
+# are moved apart, and every solution of reverse KL is followed.
+
+# %%
+result = vi.experiments.which_way_round()
+
+# %%
+Markdown(result.conclusion)
+
+# %%
+result.table
+
+# %% [markdown]
 # ## Independent coordinates, a correlated posterior
 #
 # A mean-field normal has no correlations. With the precision matrix P and the covariance C of a normal posterior,
@@ -86,3 +103,32 @@ mixture = vi.NormalMixture(2)
 methods = {"reverse KL": vi.gradient(mixture, vi.ReverseKL()), "forward KL": vi.gradient(mixture, vi.ForwardKL())}
 comparison = vi.compare(key, modes.target, methods, reference=modes)
 print(comparison)
+
+# %% [markdown]
+# ## Both sides free
+#
+# So far p was given. Where p learns as well, it matters which of H(p, q) and D(p‖q) is minimised: for a fixed p they
+# differ by a constant, and here this constant, H(p), is what is minimised too.
+
+# %%
+result = vi.experiments.both_sides_free()
+
+# %%
+Markdown(result.conclusion)
+
+# %%
+result.table
+
+# %% [markdown]
+# ## Not a distance
+#
+# That there are two directions at all is because D(p‖q) is no distance. Coins are enough to see it.
+
+# %%
+result = vi.experiments.not_a_distance()
+
+# %%
+Markdown(result.conclusion)
+
+# %%
+result.table

@@ -24,7 +24,7 @@ FLOORS = (
     ("stopping", "progress", "interrupt", "programs", "windows", "fit"),
     ("diagnostics",),
     ("approximate", "compare", "io", "tree"),
-    ("plots", "report", "tables", "runtime", "model_file", "model_fit", "demo"),
+    ("plots", "experiments", "report", "tables", "runtime", "model_file", "model_fit", "demo"),
     ("cli", "__main__"),
     ("__init__",),
 )

@@ -5,6 +5,8 @@ from vi_toolkit import (
     diagnostics as diagnostics,
     estimators as estimators,
     exact as exact,
+    experiments as experiments,
+    information as information,
     zoo as zoo,
 )
 from vi_toolkit.algorithms import Method as Method, gradient as gradient
@@ -64,6 +66,7 @@ __all__ = [
     "estimators",
     "exact",
     "exact_to_datatree",
+    "experiments",
     "fit",
     "from_autoguide",
     "from_log_density",
