@@ -30,3 +30,20 @@ def least_squares(X: np.ndarray, y: np.ndarray, prior_sd: float) -> LeastSquares
         log_det=2.0 * float(np.log(np.abs(np.diag(R))).sum()),
         minimum=float(residual @ residual + mean @ mean / prior_sd**2),
     )
+
+
+def inverse_root(A: np.ndarray) -> np.ndarray:
+    """The lower Cholesky factor T of (A'A)^-1 for A of full column rank; A'A is not formed.
+
+    With A J = Q R, where J reverses the order of columns, (A'A)^-1 = (J R^-1 J)(J R^-1 J)', and J R^-1 J is lower
+    triangular.
+    """
+    R = qr(A[:, ::-1], mode="r")[0][: A.shape[1]]
+    root = solve_triangular(R, np.eye(len(R)))[::-1, ::-1]
+    return np.tril(root * np.sign(np.diag(root)))
+
+
+def lower_root(root: np.ndarray) -> np.ndarray:
+    """The lower Cholesky factor of L L' for any square L; L L' is not formed."""
+    R = qr(root.T, mode="r")[0]
+    return np.tril(R.T * np.sign(np.diag(R)))

@@ -6,12 +6,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from scipy.special import betaln, digamma, gammaln, polygamma
 
-from vi_toolkit._checks import check_positive
+from vi_toolkit._checks import check_positive, check_positive_int
 from vi_toolkit.exact._inputs import as_counts
 from vi_toolkit.exact.conjugate._gamma import log_gamma_draws
 from vi_toolkit.exact.posterior import ExactPosterior
@@ -39,7 +40,8 @@ def beta_binomial(successes: Any, trials: Any, *, a: float, b: float) -> ExactPo
         b: second shape of the prior, above 0: prior failures.
 
     Returns:
-        The posterior of z = logit "probability", of dim 1; log evidence in nats.
+        The posterior of z = logit "probability", of dim 1; log evidence in nats. ``predictive(trials=1)`` is the
+        distribution of the successes among further trials.
 
     Raises:
         TypeError: if an argument is not numeric.
@@ -74,6 +76,8 @@ def beta_binomial(successes: Any, trials: Any, *, a: float, b: float) -> ExactPo
         modes=np.array([[np.log(alpha) - np.log(beta)]]),
         mode_weights=np.ones(1),
         constrained_moments={"probability": (mean, np.sqrt(mean * (1 - mean) / (total + 1)))},
+        marginals={"probability": dist.Beta(jnp.asarray(alpha), jnp.asarray(beta))},
+        predictive=partial(_predict, alpha, beta),
         model=beta_binomial_model,
         args=args,
         kwargs=kwargs,
@@ -98,3 +102,7 @@ def _draw_logit(alpha: float, beta: float, generator: np.random.Generator, num_d
     """logit theta = log g - log h for g ~ Gamma(alpha, 1), h ~ Gamma(beta, 1)."""
     log_g = log_gamma_draws(generator, alpha, num_draws)
     return (log_g - log_gamma_draws(generator, beta, num_draws))[:, None]
+
+
+def _predict(alpha: float, beta: float, trials: int = 1) -> dist.BetaBinomial:
+    return dist.BetaBinomial(jnp.asarray(alpha), jnp.asarray(beta), check_positive_int(trials, "trials"))

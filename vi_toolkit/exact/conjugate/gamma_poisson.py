@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -38,7 +39,8 @@ def gamma_poisson(counts: Any, *, shape: float, rate: float) -> ExactPosterior:
         rate: rate of the prior, above 0, in units of one over lambda; the prior mean is shape / rate.
 
     Returns:
-        The posterior of z = log "intensity", of dim 1; log evidence in nats.
+        The posterior of z = log "intensity", of dim 1; log evidence in nats. ``predictive()`` is the distribution of a
+        further count, a negative binomial.
 
     Raises:
         TypeError: if an argument is not numeric.
@@ -71,6 +73,8 @@ def gamma_poisson(counts: Any, *, shape: float, rate: float) -> ExactPosterior:
         modes=np.array([[np.log(a / r)]]),
         mode_weights=np.ones(1),
         constrained_moments={"intensity": (a / r, np.sqrt(a) / r)},
+        marginals={"intensity": dist.Gamma(jnp.asarray(a), jnp.asarray(r))},
+        predictive=partial(dist.NegativeBinomialLogits, a, -np.log(r)),
         model=gamma_poisson_model,
         args=args,
         kwargs=kwargs,

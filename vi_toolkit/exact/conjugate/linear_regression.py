@@ -6,13 +6,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
 from vi_toolkit._checks import check_positive
 from vi_toolkit.exact._inputs import as_regression
-from vi_toolkit.exact.conjugate._least_squares import least_squares
+from vi_toolkit.exact.conjugate._arguments import as_new_rows
+from vi_toolkit.exact.conjugate._least_squares import LeastSquares, least_squares, lower_root
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.targets import from_numpyro
 
@@ -40,7 +42,8 @@ def linear_regression(X: Any, y: Any, *, noise_sd: float, prior_sd: float) -> Ex
         prior_sd: s, the prior standard deviation of every coefficient; above 0.
 
     Returns:
-        The posterior of the site "beta", of dim d; log evidence in nats.
+        The posterior of the site "beta", of dim d; log evidence in nats. ``predictive(X)`` is the distribution of the
+        response at each new row, of shape (new rows,), each row on its own.
 
     Raises:
         TypeError: if an argument is not numeric.
@@ -73,6 +76,8 @@ def linear_regression(X: Any, y: Any, *, noise_sd: float, prior_sd: float) -> Ex
         modes=square.mean[None],
         mode_weights=np.ones(1),
         constrained_moments={"beta": (square.mean, np.sqrt(np.diag(covariance)))},
+        marginals={"beta": dist.MultivariateNormal(square.mean, scale_tril=jnp.asarray(lower_root(square.root)))},
+        predictive=partial(_predict, square, sigma),
         model=linear_regression_model,
         args=args,
         kwargs=kwargs,
@@ -81,3 +86,11 @@ def linear_regression(X: Any, y: Any, *, noise_sd: float, prior_sd: float) -> Ex
 
 def _draw_beta(mean: np.ndarray, root: np.ndarray, generator: np.random.Generator, num_draws: int) -> np.ndarray:
     return mean + generator.standard_normal((num_draws, len(mean))) @ root.T
+
+
+def _predict(square: LeastSquares, sigma: float, X: Any) -> dist.Normal:
+    """y_i of new rows x_i, each alone: N(x_i . m, sigma^2 + x_i A^-1 x_i')."""
+    X = as_new_rows(X, len(square.mean))
+    return dist.Normal(
+        jnp.asarray(X @ square.mean), jnp.asarray(np.hypot(sigma, np.linalg.norm(X @ square.root, axis=1)))
+    )

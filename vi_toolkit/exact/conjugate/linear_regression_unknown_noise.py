@@ -10,12 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from scipy.special import digamma, gammaln, polygamma
 
 from vi_toolkit._checks import check_positive
 from vi_toolkit.exact._inputs import as_regression
-from vi_toolkit.exact.conjugate._gamma import log_gamma_draws
-from vi_toolkit.exact.conjugate._least_squares import LeastSquares, least_squares
+from vi_toolkit.exact.conjugate._least_squares import least_squares
+from vi_toolkit.exact.conjugate._normal_inverse_gamma import (
+    NormalInverseGamma,
+    constrained_moments,
+    log_ratio,
+    marginals,
+    on_the_line,
+    predict,
+)
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.targets import from_numpyro
 
@@ -49,7 +55,8 @@ def linear_regression_unknown_noise(X: Any, y: Any, *, prior_sd: float, shape: f
 
     Returns:
         The posterior of z = (log "variance", "beta"), of dim 1 + d; log evidence in nats. Moments that do not exist
-        are left out: the covariance for a <= 1, the sd of "variance" for a <= 2.
+        are left out: the covariance for a <= 1, the sd of "variance" for a <= 2. ``predictive(X)`` is the distribution
+        of the response at each new row, of shape (new rows,), each row on its own.
 
     Raises:
         TypeError: if an argument is not numeric.
@@ -70,48 +77,20 @@ def linear_regression_unknown_noise(X: Any, y: Any, *, prior_sd: float, shape: f
     square = least_squares(X, y, s)
     a, b = shape + 0.5 * n, rate + 0.5 * square.minimum
     of_data = -0.5 * n * np.log(2.0 * np.pi) - d * np.log(s) - 0.5 * square.log_det
-    log_evidence = float(of_data + shape * np.log(rate) - a * np.log(b) + gammaln(a) - gammaln(shape))
+    log_evidence = float(of_data) + log_ratio(shape, rate, a, b)
+    joint = NormalInverseGamma(square.mean, square.root, a, b)
     hyperparameters = {"prior_sd": np.asarray(s), "shape": np.asarray(shape), "rate": np.asarray(rate)}
     args, kwargs = (X,), {"y": y, **hyperparameters}
     return ExactPosterior(
         name="linear regression with unknown noise",
         target=replace(from_numpyro(unknown_noise_model, *args, **kwargs), log_evidence=log_evidence),
         how="closed form",
-        sampler=partial(_draw, square, a, b),
         log_evidence=log_evidence,
-        mean=np.append(np.log(b) - digamma(a), square.mean),
-        covariance=_covariance(square, a, b),
-        modes=np.append(np.log(b / (a + 0.5 * d)), square.mean)[None],
-        mode_weights=np.ones(1),
-        constrained_moments=_constrained_moments(square, a, b),
+        constrained_moments=constrained_moments(joint, "beta"),
+        marginals=marginals(joint, "beta"),
+        predictive=partial(predict, joint),
         model=unknown_noise_model,
         args=args,
         kwargs=kwargs,
+        **on_the_line(joint),
     )
-
-
-def _covariance(square: LeastSquares, a: float, b: float) -> np.ndarray | None:
-    """Block-diagonal: beta's mean given v is m whatever v is, so that beta and log v are uncorrelated."""
-    if a <= 1.0:
-        return None
-    d = len(square.mean)
-    covariance = np.zeros((1 + d, 1 + d))
-    covariance[0, 0] = polygamma(1, a)
-    covariance[1:, 1:] = b / (a - 1.0) * square.root @ square.root.T
-    return covariance
-
-
-def _constrained_moments(square: LeastSquares, a: float, b: float) -> dict[str, tuple[Any, Any]]:
-    """Mean and sd of the Student-t (for a > 1) and of the inverse gamma (for a > 2)."""
-    moments: dict[str, tuple[Any, Any]] = {}
-    if a > 1.0:
-        moments["beta"] = (square.mean, np.sqrt(b / (a - 1.0) * np.sum(square.root**2, axis=1)))
-    if a > 2.0:
-        moments["variance"] = (b / (a - 1.0), b / ((a - 1.0) * np.sqrt(a - 2.0)))
-    return moments
-
-
-def _draw(square: LeastSquares, a: float, b: float, generator: np.random.Generator, num_draws: int) -> np.ndarray:
-    log_variance = np.log(b) - log_gamma_draws(generator, a, num_draws)[:, None]
-    noise = generator.standard_normal((num_draws, len(square.mean)))
-    return np.hstack([log_variance, square.mean + np.exp(0.5 * log_variance) * noise @ square.root.T])
