@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
 
 from vi_toolkit._checks import check_finite, describe
+
+SYMMETRY = 1e-10  # of the largest entry
 
 
 def as_array(value: Any, name: str, ndim: int) -> np.ndarray:
@@ -39,3 +42,19 @@ def as_counts(value: Any, name: str) -> np.ndarray:
         index = int(np.argmax(wrong))
         raise ValueError(f"{name}: expected whole numbers of at least 0, got {counts[index]} at index {index}.")
     return counts
+
+
+def check_number(value: Any, name: str) -> float:
+    """A finite number of any sign."""
+    if not isinstance(value, numbers.Real) or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected a number, got {describe(value)}.")
+    if not np.isfinite(float(value)):
+        raise ValueError(f"{name}: expected a finite number, got {float(value)}.")
+    return float(value)
+
+
+def check_symmetric(matrix: np.ndarray, name: str) -> None:
+    """Raises ValueError unless a square matrix is its transpose, but for rounding."""
+    gap = np.abs(matrix - matrix.T).max()
+    if gap > SYMMETRY * np.abs(matrix).max():
+        raise ValueError(f"{name}: expected a symmetric matrix; it differs from its transpose by up to {gap:.3g}.")

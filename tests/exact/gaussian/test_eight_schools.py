@@ -280,7 +280,7 @@ def call(**changes):
         ({"effects": [1.0, np.nan]}, ValueError, "effects: 1 of 2 entries are NaN"),
         ({"ses": [1.0]}, ValueError, "ses: expected one value for each of the 2 effects, got 1"),
         ({"ses": [1.0, -2.0]}, ValueError, "ses: expected standard errors above 0, got -2.0 at index 1"),
-        ({"prior_mean": np.nan}, ValueError, "prior_mean: 1 of 1 entries are NaN"),
+        ({"prior_mean": np.nan}, ValueError, "prior_mean: expected a finite number, got nan"),
         ({"prior_sd": 0.0}, ValueError, "prior_sd: expected a finite number above 0"),
         ({"tau_scale": 0.0}, ValueError, "tau_scale: expected a finite number above 0"),
     ],

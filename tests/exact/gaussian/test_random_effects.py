@@ -91,8 +91,8 @@ def call(**changes):
             r"tau: expected a finite number above 0, got 0.0. Without scatter .*linear_gaussian with",
         ),
         ({"tau": [1.0]}, TypeError, "tau: expected a positive number"),
-        ({"prior_mean": [1.0, 2.0]}, ValueError, "prior_mean: expected one number"),
-        ({"prior_mean": "x"}, TypeError, "prior_mean: expected numbers"),
+        ({"prior_mean": [1.0, 2.0]}, TypeError, "prior_mean: expected a number"),
+        ({"prior_mean": "x"}, TypeError, "prior_mean: expected a number"),
         ({"prior_sd": -1.0}, ValueError, "prior_sd: expected a finite number above 0"),
     ],
 )

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 import numpy as np
 
-from vi_toolkit._checks import describe
-from vi_toolkit.exact._inputs import as_array
-
-SYMMETRY = 1e-10  # of the largest entry
-
-
-def check_number(value: Any, name: str) -> float:
-    """A finite number of any sign."""
-    if not isinstance(value, numbers.Real) or isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}: expected a number, got {describe(value)}.")
-    if not np.isfinite(float(value)):
-        raise ValueError(f"{name}: expected a finite number, got {float(value)}.")
-    return float(value)
+from vi_toolkit.exact._inputs import as_array, check_symmetric
 
 
 def as_positive(value: Any, name: str) -> np.ndarray:
@@ -36,9 +23,7 @@ def as_positive_definite(value: Any, name: str, size: int) -> np.ndarray:
     matrix = as_array(value, name, 2)
     if matrix.shape != (size, size):
         raise ValueError(f"{name}: expected shape {(size, size)}, one row for each column of y, got {matrix.shape}.")
-    gap = np.abs(matrix - matrix.T).max()
-    if gap > SYMMETRY * np.abs(matrix).max():
-        raise ValueError(f"{name}: expected a symmetric matrix; it differs from its transpose by up to {gap:.3g}.")
+    check_symmetric(matrix, name)
     matrix = 0.5 * (matrix + matrix.T)
     smallest = np.linalg.eigvalsh(matrix)[0]
     if smallest <= 0:

@@ -12,8 +12,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from vi_toolkit._checks import check_positive
-from vi_toolkit.exact._inputs import as_array
-from vi_toolkit.exact.conjugate._arguments import check_number
+from vi_toolkit.exact._inputs import as_array, check_number
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.targets import from_numpyro
 

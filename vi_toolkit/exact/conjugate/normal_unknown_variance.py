@@ -13,8 +13,7 @@ import numpyro.distributions as dist
 from scipy.special import digamma, polygamma
 
 from vi_toolkit._checks import check_positive
-from vi_toolkit.exact._inputs import as_array
-from vi_toolkit.exact.conjugate._arguments import check_number
+from vi_toolkit.exact._inputs import as_array, check_number
 from vi_toolkit.exact.conjugate._gamma import log_gamma_draws
 from vi_toolkit.exact.conjugate._normal_inverse_gamma import log_ratio
 from vi_toolkit.exact.posterior import ExactPosterior

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from vi_toolkit._checks import check_finite, describe
-from vi_toolkit.exact._inputs import as_array
-
-SYMMETRY = 1e-10  # of the largest entry
+from vi_toolkit.exact._inputs import as_array, check_symmetric
 
 
 def as_vector(value: Any, name: str, size: int, each: str) -> np.ndarray:
@@ -34,9 +32,7 @@ def as_covariance_root(value: Any, name: str, size: int) -> np.ndarray:
     if isinstance(value, numbers.Real):
         raise ValueError(f"{name}: expected a matrix of shape {(size, size)}, got {value}; for a variance v, v * eye.")
     matrix = as_matrix(value, name, size, size, f"{(size, size)}")
-    gap = np.abs(matrix - matrix.T).max()
-    if gap > SYMMETRY * np.abs(matrix).max():
-        raise ValueError(f"{name}: expected a symmetric matrix; it differs from its transpose by up to {gap:.3g}.")
+    check_symmetric(matrix, name)
     try:
         return np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:
@@ -67,14 +63,6 @@ def as_effects(effects: Any, ses: Any) -> tuple[np.ndarray, np.ndarray]:
         index = int(np.argmax(ses <= 0))
         raise ValueError(f"ses: expected standard errors above 0, got {ses[index]} at index {index}.")
     return effects, ses
-
-
-def check_number(value: Any, name: str) -> float:
-    """A finite number of any sign."""
-    number = as_array(np.atleast_1d(np.asarray(value)), name, 1)
-    if number.shape != (1,) or np.ndim(value) != 0:
-        raise ValueError(f"{name}: expected one number, got {describe(value)}.")
-    return float(number[0])
 
 
 def check_not_negative(value: Any, name: str) -> float:

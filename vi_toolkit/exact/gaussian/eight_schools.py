@@ -12,7 +12,8 @@ import numpyro.distributions as dist
 
 from vi_toolkit._checks import check_positive
 from vi_toolkit.datasets import EIGHT_SCHOOLS_EFFECTS, EIGHT_SCHOOLS_SES
-from vi_toolkit.exact.gaussian._arguments import as_effects, check_number
+from vi_toolkit.exact._inputs import check_number
+from vi_toolkit.exact.gaussian._arguments import as_effects
 from vi_toolkit.exact.gaussian._groups import Groups, effects_given, standardised_given
 from vi_toolkit.exact.gaussian._marginals import effects_marginal, mean_marginal, predict, tau_marginal
 from vi_toolkit.exact.gaussian._scatter import (

@@ -12,9 +12,9 @@ import numpyro
 import numpyro.distributions as dist
 
 from vi_toolkit._checks import check_finite, check_positive, describe
-from vi_toolkit.exact._inputs import as_array
+from vi_toolkit.exact._inputs import SYMMETRY, as_array
 from vi_toolkit.exact.gaussian._algebra import Gaussian, condition, observe
-from vi_toolkit.exact.gaussian._arguments import SYMMETRY, as_matrix, as_vector, check_not_negative
+from vi_toolkit.exact.gaussian._arguments import as_matrix, as_vector, check_not_negative
 from vi_toolkit.exact.gaussian._entry import as_distribution, gaussian_entry
 from vi_toolkit.exact.posterior import ExactPosterior
 

@@ -10,8 +10,9 @@ import numpyro
 import numpyro.distributions as dist
 
 from vi_toolkit._checks import check_positive
+from vi_toolkit.exact._inputs import check_number
 from vi_toolkit.exact.gaussian._algebra import Gaussian
-from vi_toolkit.exact.gaussian._arguments import as_effects, check_not_negative, check_number
+from vi_toolkit.exact.gaussian._arguments import as_effects, check_not_negative
 from vi_toolkit.exact.gaussian._entry import as_distribution, gaussian_entry
 from vi_toolkit.exact.gaussian._groups import Groups, effects_given, mean_given
 from vi_toolkit.exact.posterior import ExactPosterior
