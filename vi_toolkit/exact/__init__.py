@@ -22,6 +22,7 @@ from vi_toolkit.exact.discrete import (
     ising as ising,
     potts as potts,
 )
+from vi_toolkit.exact.gallery import gallery as gallery
 from vi_toolkit.exact.gaussian import (
     Matern52 as Matern52,
     SquaredExponential as SquaredExponential,
@@ -33,5 +34,9 @@ from vi_toolkit.exact.gaussian import (
 )
 from vi_toolkit.exact.mixtures import gaussian_mixture as gaussian_mixture, label_switching as label_switching
 from vi_toolkit.exact.posterior import ExactPosterior as ExactPosterior
-from vi_toolkit.exact.quadrature import grid as grid
+from vi_toolkit.exact.quadrature import (
+    grid as grid,
+    logistic_regression as logistic_regression,
+    probit_regression as probit_regression,
+)
 from vi_toolkit.exact.reference import reference as reference
