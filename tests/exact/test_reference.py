@@ -37,7 +37,9 @@ def test_too_few_draws_are_refused(key):
 def test_each_check_can_fail():
     rng = np.random.default_rng(0)
     good = rng.normal(size=(4, 5000, 2))
-    np.testing.assert_allclose(_check_chains(good, 0), 1 / np.sqrt(20_000), rtol=0.1)
+    mean_errors, sd_errors = _check_chains(good, 0)
+    np.testing.assert_allclose(mean_errors, 1 / np.sqrt(20_000), rtol=0.1)
+    np.testing.assert_allclose(sd_errors, 1 / np.sqrt(2 * 20_000), rtol=0.1)
     apart = good + np.array([0.0, 0.0, 0.0, 1.0])[:, None, None]
     with pytest.raises(RuntimeError, match=r"split R-hat is 1\.\d+, not below 1.01"):
         _check_chains(apart, 0)

@@ -93,7 +93,8 @@ def _moments(reference: ExactPosterior, draws: np.ndarray) -> Moments | None:
         return Moments(reference.mean, reference.sd, zeros, zeros)
     estimated = moments_of_draws(draws, correlated=True)
     mean_se = estimated.mean_se if reference.mcse is None else reference.mcse
-    return Moments(reference.mean, reference.sd, mean_se, estimated.log_sd_se)
+    log_sd_se = estimated.log_sd_se if reference.sd_mcse is None else reference.sd_mcse / reference.sd
+    return Moments(reference.mean, reference.sd, mean_se, log_sd_se)
 
 
 def _distances(q: Moments, p: Moments | None, modes: Measured | None) -> Distances:

@@ -35,6 +35,8 @@ class ExactPosterior:
         how: how it is known, in a few words.
         sampler: (generator, num_draws) -> draws of shape (num_draws, dim); `sample` calls it.
         log_evidence: log Z in nats, or None.
+        log_evidence_error: for an evidence by quadrature, its error, estimated from above, in nats. None where there
+            is nothing to state: closed forms and sums are exact but for rounding, and a reference has no evidence.
         mean: E[z], of shape (dim,), or None where it does not exist.
         covariance: of shape (dim, dim), or None where it does not exist.
         modes: local maxima of the density of z, of shape (modes, dim), or None.
@@ -49,6 +51,7 @@ class ExactPosterior:
         kwargs: its named arguments.
         draws: for a reference that is known by its draws alone, these draws, of shape (draws, dim); else None.
         mcse: for such a reference, the Monte-Carlo standard error of ``mean``, of shape (dim,); else None.
+        sd_mcse: for such a reference, that of ``sd``, of shape (dim,); else None.
 
     Example:
         >>> import jax
@@ -80,6 +83,8 @@ class ExactPosterior:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     draws: np.ndarray | None = None
     mcse: np.ndarray | None = None
+    sd_mcse: np.ndarray | None = None
+    log_evidence_error: float | None = None
 
     @property
     def dim(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from numpyro.infer import MCMC, NUTS
 
 from vi_toolkit._checks import check_instance, check_key, check_positive_int
 from vi_toolkit._types import Key
+from vi_toolkit.exact._cache import load_chains, path_of_run, save_chains
 from vi_toolkit.exact._candidates import candidates
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.targets import Target
@@ -22,18 +24,29 @@ from vi_toolkit.targets.target import constrain_draws, log_densities
 
 MAX_RHAT = 1.01
 MIN_ESS = 2000.0
+ACCEPTANCE = 0.95  # the share of accepted steps that the warm-up aims at
 
 
 def reference(
-    key: Key, target: Target, *, num_warmup: int = 2000, num_draws: int = 5000, num_chains: int = 4
+    key: Key,
+    target: Target,
+    *,
+    num_warmup: int = 2000,
+    num_draws: int = 5000,
+    num_chains: int = 4,
+    cache: str | Path | None = None,
 ) -> ExactPosterior:
     r"""Draws from a target by a long run of NUTS, and refuses them unless every check passes.
 
     The checks, for each coordinate of z: rank-normalised split R-hat below 1.01, bulk and tail effective sample size
-    above 2000; and no divergent transition. The mean and covariance are those of the draws, and ``mcse`` is the
-    Monte-Carlo standard error sd / sqrt(ESS) of the mean. There is no log evidence, and so no ``log_prob``; ``sample``
-    draws from these draws, with replacement. NUTS can agree with itself on one mode of several: these checks do not
-    show that no mode was missed.
+    above 2000; and no divergent transition. The mean and covariance are those of the draws, and ``mcse`` and
+    ``sd_mcse`` are the Monte-Carlo standard errors of mean and sd. There is no log evidence, and so no ``log_prob``;
+    ``sample`` draws from these draws, with replacement. NUTS can agree with itself on one mode of several: these
+    checks do not show that no mode was missed.
+
+    With ``cache``, a run that passed is kept in a file whose name is a hash of the model's code, its data, the key, the
+    settings, the precision, and the versions of Python, JAX and NumPyro; the same call then returns the same draws
+    at once. A model that uses an object that cannot be hashed is run again each time, with a warning.
 
     Args:
         key: a JAX random key.
@@ -41,6 +54,7 @@ def reference(
         num_warmup: steps of each chain that adapt the sampler, and are thrown away.
         num_draws: draws of each chain that are kept.
         num_chains: chains, from starts of their own, run together.
+        cache: a folder for runs that passed, made when it does not exist; by default nothing is kept.
 
     Returns:
         The posterior, with ``draws`` of shape (num_chains * num_draws, dim), chain after chain.
@@ -69,10 +83,18 @@ def reference(
     num_chains = check_positive_int(num_chains, "num_chains")
     if num_chains < 2:
         raise ValueError("num_chains: expected at least 2, since chains are held against each other, got 1.")
-    key_starts, key_run = jax.random.split(key)
-    starts = _starts(key_starts, target, num_chains)
-    chains, divergences = _run(key_run, target, starts, num_warmup, num_draws)
-    mcse = _check_chains(chains, divergences)
+    settings = {"warmup": num_warmup, "draws": num_draws, "chains": num_chains, "acceptance": ACCEPTANCE}
+    path = None if cache is None else path_of_run(Path(cache), key, target, settings)
+    chains = None if path is None else load_chains(path, (num_chains, num_draws, target.dim))
+    if chains is None:
+        key_starts, key_run = jax.random.split(key)
+        starts = _starts(key_starts, target, num_chains)
+        chains, divergences = _run(key_run, target, starts, num_warmup, num_draws)
+        mcse, sd_mcse = _check_chains(chains, divergences)
+        if path is not None:
+            save_chains(path, chains)
+    else:
+        mcse, sd_mcse = _check_chains(chains, 0)  # only runs without divergences are kept
     draws = chains.reshape(-1, target.dim)
     return ExactPosterior(
         name="NUTS reference",
@@ -84,6 +106,7 @@ def reference(
         constrained_moments=_constrained_moments(target, draws),
         draws=draws,
         mcse=mcse,
+        sd_mcse=sd_mcse,
     )
 
 
@@ -109,7 +132,7 @@ def _model(target: Target) -> None:
 
 def _run(key: Key, target: Target, starts: jax.Array, num_warmup: int, num_draws: int) -> tuple[np.ndarray, int]:
     """(chains, draws, dim), and the number of divergent transitions."""
-    kernel = NUTS(_model, target_accept_prob=0.95)
+    kernel = NUTS(_model, target_accept_prob=ACCEPTANCE)
     sampler = MCMC(
         kernel,
         num_warmup=num_warmup,
@@ -124,8 +147,8 @@ def _run(key: Key, target: Target, starts: jax.Array, num_warmup: int, num_draws
     return chains, int(jnp.sum(sampler.get_extra_fields()["diverging"]))
 
 
-def _check_chains(chains: np.ndarray, divergences: int) -> np.ndarray:
-    """The Monte-Carlo standard errors of the means; raises where a check fails."""
+def _check_chains(chains: np.ndarray, divergences: int) -> tuple[np.ndarray, np.ndarray]:
+    """The Monte-Carlo standard errors of means and sds; raises where a check fails."""
     import arviz  # it takes long to import, and only this needs it
 
     rhat = np.max(arviz.rhat(chains))
@@ -145,7 +168,8 @@ def _check_chains(chains: np.ndarray, divergences: int) -> np.ndarray:
             f"reference: NUTS did not pass: {'; '.join(faults)}. Raise num_warmup or num_draws, or reparametrise the "
             "model (a non-centred one, where there are divergences)."
         )
-    return np.asarray(arviz.mcse(chains), dtype=np.float64)
+    errors = [np.asarray(arviz.mcse(chains, method=method), dtype=np.float64) for method in ("mean", "sd")]
+    return errors[0], errors[1]
 
 
 def _constrained_moments(target: Target, draws: np.ndarray) -> dict[str, tuple[Any, Any]]:
