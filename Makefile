@@ -14,7 +14,7 @@ PYTEST := PYTHONHASHSEED=0 $(PY) -m pytest
 NONE_IS_FINE := $(if $(PYTEST_ARGS),|| test $$? -eq 5)
 
 .NOTPARALLEL:
-.PHONY: demo test test-slow lint format types examples notebooks map bench wheel clean help data-env test-env dev-env bench-env
+.PHONY: demo test test-slow lint format types examples notebooks map gallery bench wheel clean help data-env test-env dev-env bench-env
 .DEFAULT_GOAL := help
 
 demo: data-env ## fit real data both ways, compare with the exact posterior, write figures (OUT=folder)
@@ -46,6 +46,9 @@ notebooks: dev-env ## run every notebook in notebooks/ and hold it against its t
 
 map: data-env ## write the list of files in ARCHITECTURE.md again
 	$(PY) scripts/write_map.py
+
+gallery: data-env ## write docs/GALLERY.md and its picture: the posteriors that are known
+	$(PY) scripts/write_gallery.py
 
 bench: bench-env ## side by side with peers
 	$(PY) -m benchmarks

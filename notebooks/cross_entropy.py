@@ -17,6 +17,8 @@
 # happens in minibatches.
 
 # %%
+from pathlib import Path
+
 import jax
 import numpy as np
 from IPython.display import Markdown
@@ -80,11 +82,49 @@ result.table
 # ## In bits
 #
 # Cross-entropy has a meaning without any learning. A code made for q spends about -log2 q bits on a symbol; when the
-# symbols come from p, the mean is H(p, q), and D(p‖q) is what the wrong code costs. Codes have words of whole bits,
-# so that Shannon's code comes close to this when several symbols are written together. Huffman's is the best code for
-# q itself; for symbols of another p it can be shorter or longer than H(p, q).
+# symbols come from p, the mean is H(p, q), and D(p‖q) is what the wrong code costs. Here the symbols are the letters
+# of a legal text, this project's licence, and the wrong code is one made for the letters of a Python file.
 
 # %%
-p, q = [0.6, 0.3, 0.1], [0.2, 0.3, 0.5]
-for block in (1, 2, 5):
-    print(vi.information.expected_code_length(p, q, block=block), "\n")
+letters = " abcdefghijklmnopqrstuvwxyz"
+
+
+def letters_of(path):
+    return [c for c in Path(path).read_text(encoding="utf-8").lower() if c in letters]
+
+
+licence, program = letters_of("../LICENSE"), letters_of("../vi_toolkit/fit.py")
+p, q = (
+    np.array([text.count(letter) + 0.5 for letter in letters]) / (len(text) + 0.5 * len(letters))
+    for text in (licence, program)
+)
+print(vi.information.decompose(p, q, unit="bits"))
+
+# %% [markdown]
+# Two prefix codes, made for each of the two: Huffman's, and Shannon's with words of ceil(-log2 q) bits. The licence
+# is written out with all four, and its bits are counted.
+
+# %%
+for name, made_for in {"the licence": p, "the program": q}.items():
+    lengths = vi.information.expected_code_length(p, made_for)
+    for kind, code in {"Huffman": lengths.huffman_code, "Shannon": lengths.shannon_code}.items():
+        written = "".join(code[letters.index(c)] for c in licence)
+        expected = {"Huffman": lengths.huffman, "Shannon": lengths.shannon}[kind]
+        print(
+            f"{kind}'s code for {name}: {len(written):,} bits, {len(written) / len(licence):.4f} a letter "
+            f"(expected {expected:.4f}; H(p, q) = {lengths.cross_entropy:.4f})"
+        )
+
+# %% [markdown]
+# Words have whole bits, and so a code can miss H(p, q) by up to a bit. Writing several letters in one word brings it
+# close: the cost of the wrong code is then D(p‖q). Huffman's is the best code for q itself; for symbols of another p
+# it can be shorter or longer than H(p, q).
+
+# %%
+for block in (1, 2, 3):
+    right = vi.information.expected_code_length(p, block=block)
+    wrong = vi.information.expected_code_length(p, q, block=block)
+    print(
+        f"blocks of {block}: Shannon's code for p {right.shannon:.4f}, for q {wrong.shannon:.4f}, difference "
+        f"{wrong.shannon - right.shannon:.4f}; D(p‖q) = {wrong.kl_divergence:.4f} bits"
+    )

@@ -72,6 +72,13 @@ def _lattice() -> np.ndarray:
     return 0.4 * (np.abs(place[:, None] - place).sum(axis=2) == 1)
 
 
+def _corners() -> np.ndarray:
+    """The fields of nine vertices in three states: one corner is drawn to state 0, the opposite one to state 2."""
+    field = np.zeros((9, 3))
+    field[0, 0] = field[8, 2] = 2.0
+    return field
+
+
 def _autoregressive_covariance() -> np.ndarray:
     n = len(BEETLES_LOG_DOSE)
     return 0.25 * 0.5 ** np.abs(np.arange(n)[:, None] - np.arange(n))
@@ -149,7 +156,7 @@ EXAMPLES: dict[str, Callable[[], Known]] = {
         EIGHT_SCHOOLS_EFFECTS, weights=[0.7, 0.3], components=dist.Normal(jnp.array([3.0, 20.0]), 8.0)
     ),
     "ising": lambda: discrete.ising(_lattice(), np.linspace(-0.4, 0.4, 9)),
-    "potts": lambda: discrete.potts(_lattice(), np.linspace(-1.0, 1.0, 27).reshape(9, 3)),
+    "potts": lambda: discrete.potts(2.0 * _lattice(), _corners()),
     "change_point": lambda: discrete.change_point(COAL_MINING_DISASTERS, shape=1.0, rate=1.0),
     "change_point_location": lambda: discrete.change_point_location(COAL_MINING_DISASTERS, shape=1.0, rate=1.0),
     "logistic_regression": lambda: quadrature.logistic_regression(_temperature(), O_RINGS_FAILED, prior_sd=3.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from vi_toolkit.plots._style import EXACT_DARK, INK, PALETTE, no_y_ticks, style
 PANEL = (2.5, 2.2)  # inches
 LINE_POINTS, PLANE_POINTS = 400, 120
 MAX_BARS = 12
+TITLE = 24  # characters in a line
 
 
 def plot_gallery(
@@ -72,7 +74,7 @@ def plot_gallery(
                 _draw_states(axes, posterior.marginals)
             else:
                 _draw_density(axes, posterior, np.asarray(posterior.sample(own_key, num_draws), np.float64))
-            axes.set_title(name, fontsize=9.5)
+            axes.set_title(textwrap.fill(name, TITLE), fontsize=9.5)
             axes.tick_params(labelsize=7.5)
             axes.xaxis.label.set_size(8.5)
             axes.yaxis.label.set_size(8.5)
@@ -101,6 +103,7 @@ def _draw_density(axes: Axes, posterior: ExactPosterior, draws: np.ndarray) -> N
         smoothed = smooth_plane(chosen_draws)
         if smoothed is not None:
             fill_regions(axes, *smoothed)
+        axes.set(xlim=window([chosen_draws[:, 0]]), ylim=window([chosen_draws[:, 1]]))
     if posterior.modes is not None and posterior.dim == 2 and len(posterior.modes) <= MAX_BARS:
         axes.plot(*posterior.modes[:, pair].T, "+", color=PALETTE[1], markersize=7, markeredgewidth=1.4)
     axes.set(xlabel=names[pair[0]], ylabel=names[pair[1]])
