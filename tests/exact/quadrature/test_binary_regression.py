@@ -119,13 +119,22 @@ def test_pickles(entry):
     np.testing.assert_array_equal(again.predictive(X).probs, posterior.predictive(X).probs)
 
 
+def test_counts_are_as_many_zeros_and_ones():
+    """Grouped data have the evidence of the single ones times the number of their orders, and the same posterior."""
+    grouped = exact.logistic_regression([[1.0, -1.0], [1.0, 2.0]], [1, 3], trials=[3, 4], prior_sd=[2.0, 1.0])
+    rows, ones = np.repeat([[1.0, -1.0], [1.0, 2.0]], [3, 4], axis=0), [1, 0, 0, 1, 1, 1, 0]
+    single = exact.logistic_regression(rows, ones, prior_sd=[2.0, 1.0])
+    np.testing.assert_allclose(grouped.log_evidence, single.log_evidence + np.log(3 * 4), atol=2e-8)
+    np.testing.assert_allclose(grouped.mean, single.mean, rtol=1e-7)
+
+
 @pytest.mark.parametrize("make", [exact.logistic_regression, exact.probit_regression])
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (([[1.0]], [2.0]), ValueError, "y: expected zeros and ones, got 2.0 at index 0"),
+        (([[1.0]], [2.0]), ValueError, "y: expected 0 or 1, or at most the number of trials, got 2 of 1 at index 0"),
         (([[1.0]], [1.0, 0.0]), ValueError, "y: expected one value for each of the 1 rows"),
-        ((np.ones((2, 4)), [0.0, 1.0]), ValueError, "X: expected at most 3 columns"),
+        ((np.ones((2, 4)), [0.0, 1.0]), ValueError, "X: expected one to three columns, got 4"),
         ((np.ones((0, 1)), []), ValueError, "X: it is empty"),
         (([[np.nan]], [1.0]), ValueError, "X: 1 of 1 entries are NaN"),
         (([["a"]], [1.0]), TypeError, "X: expected numbers"),
@@ -137,7 +146,7 @@ def test_bad_input(make, arguments, error, message):
 
 
 def test_bad_prior_and_rows(entry):
-    with pytest.raises(ValueError, match="prior_sd: expected a finite number above 0"):
+    with pytest.raises(ValueError, match="prior_sd: expected numbers above 0"):
         exact.logistic_regression([[1.0]], [1.0], prior_sd=0.0)
-    with pytest.raises(ValueError, match="X: expected rows of 2 entries"):
+    with pytest.raises(ValueError, match="X: expected new rows of 2 columns"):
         entry[0].predictive([[1.0]])

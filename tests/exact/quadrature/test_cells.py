@@ -45,7 +45,7 @@ def test_polynomials_are_integrated_and_recovered():
     cells = make_cells(polynomial, np.array([[0.0, 0.0]]), np.array([[2.0, 3.0]]))
     np.testing.assert_allclose(node_masses(cells).sum(), 2.0 * 6.0 + 4.0 * 9.0 + 9.0)
     np.testing.assert_allclose(cells.unresolved, 0.0, atol=1e-9)
-    nodes = node_positions(cells.low, cells.high)[0]
+    nodes = node_positions(cells.low, cells.high, 12)[0]
     unit = (nodes - [1.0, 1.5]) / [1.0, 1.5]
     value = np.polynomial.legendre.legval2d(*unit.T, coefficients(cells.values)[0])
     np.testing.assert_allclose(value, polynomial(nodes), rtol=1e-12)
@@ -56,9 +56,13 @@ def test_verify_finds_the_cells_that_changed():
         return np.abs(u[:, 0] - 0.3)
 
     cells = make_cells(kink, np.array([[-1.0], [0.0]]), np.array([[0.0], [1.0]]))
-    cut, error = verify(kink, cells, 1e-8)
+    cut, error, is_done = verify(kink, cells, 1e-8)
     assert 1e-8 < error < 1e-2
+    assert not is_done
     np.testing.assert_array_equal(np.sort(cut.low[:, 0]), [-1.0, 0.0, 0.5])
+    again, finer, _ = verify(kink, cut, 1e-8)  # the cell that was resolved is not looked at again
+    assert finer < error
+    np.testing.assert_array_equal(np.sort(again.low[:, 0]), [-1.0, 0.0, 0.25, 0.5])
 
 
 def test_peaks_are_where_no_neighbour_is_higher():

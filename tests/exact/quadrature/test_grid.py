@@ -131,7 +131,7 @@ def test_float32_tails_do_not_end_where_squares_overflow():
     ("call", "error", "message"),
     [
         (lambda: as_users_call_it(exact.grid)(lambda z: z), TypeError, "target: expected a Target"),
-        (lambda: exact.grid(zoo.funnel(3).target), ValueError, "expected dim 1 or 2, got 3"),
+        (lambda: exact.grid(zoo.funnel(4).target), ValueError, "expected dim 1, 2 or 3, got 4"),
         (lambda: exact.grid(zoo.skewed(1).target, relative_tolerance=-1.0), ValueError, "relative_tolerance"),
         (lambda: exact.grid(from_log_density(lambda z: 0.0 * z[0], dim=1)), ValueError, "improper"),
         (lambda: exact.grid(from_log_density(lambda z: z[0] ** 2, dim=1)), ValueError, "still rises"),

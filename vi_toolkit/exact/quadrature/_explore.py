@@ -1,4 +1,4 @@
-"""Where the mass of a target of one or two dimensions lies: its local maxima, and points spread over the mass."""
+"""Where the mass of a target of one to three dimensions lies: its local maxima, and points spread over the mass."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def find_maxima(target: Target, starts: np.ndarray, root: np.ndarray) -> np.ndar
 def _starts(target: Target) -> np.ndarray:
     """Random candidates, and the highest local maxima of a scan whose spacing grows away from zero."""
     points = candidates(jax.random.key(0), target, NUM_STARTS)
-    side = {1: 801, 2: 61}[target.dim]
+    side = {1: 801, 2: 61, 3: 61}[target.dim]
     axis = np.sinh(np.linspace(-np.arcsinh(1e4), np.arcsinh(1e4), side))
     scan = np.stack(np.meshgrid(*[axis] * target.dim, indexing="ij"), axis=-1)
     values = log_densities_at(target, scan.reshape(-1, target.dim)).reshape(scan.shape[:-1])

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from vi_toolkit.exact.quadrature._cells import Cells, Density, halve, join, make_cells, select, touching
+from vi_toolkit.exact.quadrature._cells import (
+    Cells,
+    Density,
+    cut_every_axis,
+    halve,
+    integrals_by_halves,
+    join,
+    make_cells,
+    select,
+    touching,
+)
 
 MAX_CELLS = 40_000
 POINTS_IN_A_CELL = 8
 MAX_RATIO = 8.0
+ROUGH = 0.1
 
 
 def settle(density: Density, cells: Cells, tolerance: float) -> Cells:
@@ -23,38 +34,48 @@ def settle(density: Density, cells: Cells, tolerance: float) -> Cells:
         cells = cells._replace(settled=np.ones(len(chosen), dtype=bool))
         if not chosen.any():
             return cells
+        _check_number(len(chosen) + int(chosen.sum()), float(_shares(cells).sum()), tolerance)
         cells = _cut(density, cells, chosen, ratio.argmax(axis=1))
 
 
 def resolve(density: Density, cells: Cells, tolerance: float) -> Cells:
-    """Halves cells until less than ``tolerance`` of the integrals of f and of (1 + |u|^2) f is unresolved."""
+    """Halves cells until less than ``tolerance`` of the integrals of f and of (1 + |u|^2) f is unresolved.
+
+    However little a cell holds, it is resolved to a tenth of that, unless all such cells together hold less than
+    ``tolerance``: what is narrow in it may lead on into a cell where it is not seen yet.
+    """
     while True:
-        share = _shares(cells)
-        if share.sum() <= 0.5 * tolerance:
+        share, mass = _shares(cells), cells.integrals[:, 0]
+        chosen = (mass > tolerance * mass.sum() / len(mass)) & (cells.unresolved.max(axis=1) > ROUGH * mass)
+        if share.sum() > 0.5 * tolerance:
+            chosen |= largest(share, 0.25 * tolerance)
+        if not chosen.any():
             return cells
-        chosen = _largest(share, 0.25 * tolerance)
-        if len(share) + chosen.sum() > MAX_CELLS:
-            raise ValueError(
-                f"grid: with {len(share)} cells, a share of {share.sum():.1e} of the integral is not resolved yet, and "
-                f"relative_tolerance asks for {tolerance:.1e}. The density may have jumps or be too thin a ridge; a "
-                "larger relative_tolerance may be reached."
-            )
+        _check_number(len(share) + int(chosen.sum()), float(share.sum()), tolerance)
         cells = _cut(density, cells, chosen, cells.unresolved.argmax(axis=1))
 
 
-def verify(density: Density, cells: Cells, tolerance: float) -> tuple[Cells, float]:
-    """Holds every cell against its halves along every axis: (the cells, those that changed cut; the relative error)."""
-    low, high = cells.low, cells.high
-    for axis in range(low.shape[1]):
-        low, high = halve(low, high, np.full(len(low), axis))
-    halves = make_cells(density, low, high)
-    coarse = cells.integrals
-    fine = halves.integrals.reshape(-1, *coarse.shape).sum(axis=0)  # the parts of one cell lie len(cells) rows apart
-    change = np.abs(fine - coarse) / fine.sum(axis=0)
-    chosen = _largest(change.max(axis=1), 0.25 * tolerance)
-    error = float(np.max(np.abs(coarse.sum(axis=0) / fine.sum(axis=0) - 1.0)))
-    parts = np.tile(chosen, len(low) // len(coarse))
-    return join(select(cells, ~chosen), select(halves, parts)), error
+def verify(density: Density, cells: Cells, tolerance: float) -> tuple[Cells, float, bool]:
+    """Holds every new cell against its halves: (the cells, those that changed cut; the error; whether none was cut).
+
+    The error is the sum of the relative changes of all cells. Beside them, a cell is cut when its halves see more than
+    twice what it saw, however little that is: it is where something narrow comes in, and may lead to more.
+    """
+    new = np.isnan(cells.change[:, 0])
+    change = cells.change.copy()
+    change[new] = integrals_by_halves(density, cells.low[new], cells.high[new]) - cells.integrals[new]
+    cells = cells._replace(change=change)
+    share = np.abs(change) / (cells.integrals + change).sum(axis=0)
+    error = float(share.sum(axis=0).max())
+    surprising = (np.abs(change) > cells.integrals) & (share > tolerance / len(share))
+    chosen = surprising.any(axis=1)
+    if error > tolerance:
+        chosen |= largest(share.max(axis=1), 0.5 * tolerance)
+    if not chosen.any():
+        return cells, error, True
+    _check_number(len(chosen) + (2 ** cells.low.shape[1] - 1) * int(chosen.sum()), error, tolerance)
+    halves = make_cells(density, *cut_every_axis(cells.low[chosen], cells.high[chosen]))
+    return join(select(cells, ~chosen), halves), error, False
 
 
 def partition(low: np.ndarray, high: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +116,7 @@ def _width_ratios(cells: Cells, share: float) -> np.ndarray:
     return (cells.high - cells.low) * inverse
 
 
-def _largest(share: np.ndarray, rest: float) -> np.ndarray:
+def largest(share: np.ndarray, rest: float) -> np.ndarray:
     """The mask of the largest shares, as few as leave at most ``rest`` to the others together."""
     order = np.argsort(share)
     chosen = np.zeros(len(share), dtype=bool)
@@ -114,3 +135,12 @@ def _cut(density: Density, cells: Cells, chosen: np.ndarray, axis: np.ndarray) -
     """Halves the chosen cells, each along its axis."""
     halves = make_cells(density, *halve(cells.low[chosen], cells.high[chosen], axis[chosen]))
     return join(select(cells, ~chosen), halves)
+
+
+def _check_number(number: int, share: float, tolerance: float) -> None:
+    if number > MAX_CELLS:
+        raise ValueError(
+            f"grid: {MAX_CELLS} cells are not enough: a share of {share:.1e} of the integral is not resolved yet, and "
+            f"relative_tolerance asks for {tolerance:.1e}. The density may have jumps or kinks, or be too thin a "
+            "ridge; a larger relative_tolerance may be reached."
+        )

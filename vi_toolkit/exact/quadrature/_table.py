@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial.legendre import legint, legvander
 
+from vi_toolkit.exact.quadrature._cells import BLOCK
 from vi_toolkit.exact.quadrature._explore import log_densities_at
 from vi_toolkit.targets import Target
 
@@ -39,16 +40,22 @@ class Table(NamedTuple):
 def draw(table: Table, generator: np.random.Generator, num_draws: int) -> np.ndarray:
     """Chooses cells by their mass, then inverts the distribution function of each coordinate in turn."""
     cell = generator.choice(len(table.mass), size=num_draws, p=table.mass / table.mass.sum())
-    c = table.coefficients[cell]
-    uniform = generator.uniform(size=(c.ndim - 1, num_draws))
-    if c.ndim == 2:
-        unit = _invert(c, uniform[0])[:, None]
-    else:
-        first = _invert(c[:, :, 0], uniform[0])  # the integral over the second axis leaves its P_0 alone
-        given = np.einsum("ni,nij->nj", legvander(first, c.shape[1] - 1), c)
-        unit = np.stack([first, _invert(given, uniform[1])], axis=1)
+    uniform = generator.uniform(size=(table.low.shape[1], num_draws))
+    size = max(1, BLOCK // table.coefficients[0].size)
+    blocks = [slice(start, start + size) for start in range(0, num_draws, size)]
+    unit = np.concatenate([_invert_in_turn(table.coefficients[cell[rows]], uniform[:, rows]) for rows in blocks])
     low, high = table.low[cell], table.high[cell]
     return table.frame.to_z(0.5 * (low + high) + 0.5 * (high - low) * unit)
+
+
+def _invert_in_turn(c: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """Points (draws, d) of (-1, 1)^d whose conditional distribution functions are ``uniform`` (d, draws)."""
+    unit = np.empty(uniform.shape[::-1])
+    for axis, u in enumerate(uniform):
+        marginal = c.reshape(*c.shape[:2], -1)[:, :, 0]  # the integral over the axes to come leaves P_0 of each alone
+        unit[:, axis] = _invert(marginal, u)
+        c = np.einsum("ni,ni...->n...", legvander(unit[:, axis], c.shape[1] - 1), c)
+    return unit
 
 
 def _invert(c: np.ndarray, uniform: np.ndarray) -> np.ndarray:
