@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.artist import Artist
@@ -58,9 +58,20 @@ class Look(NamedTuple):
     marker: str
 
 
-def style() -> AbstractContextManager[None]:
-    """The settings of the figures, for the time of drawing one; nothing global changes."""
-    return matplotlib.rc_context(cast(Any, _SETTINGS))
+@contextmanager
+def style() -> Iterator[None]:
+    """The settings of the figures, for the time of drawing one; nothing global changes.
+
+    Only these settings are put back, not all, as `matplotlib.rc_context` does: a notebook's backend is loaded with the
+    first figure and then makes matplotlib interactive; to undo that would keep every later figure from being shown.
+    """
+    settings: Any = matplotlib.rcParams  # whose annotation lists every name that there is
+    before = {name: settings[name] for name in _SETTINGS}
+    settings.update(_SETTINGS)
+    try:
+        yield
+    finally:
+        settings.update(before)
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
