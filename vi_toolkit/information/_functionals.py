@@ -17,6 +17,8 @@ import numpy as np
 Logs = np.ndarray
 Integrand = Callable[[Logs, Logs], np.ndarray]
 
+MODERATE = 300.0  # a log whose exp is far from the smallest and the largest double, even after multiplication
+
 
 def first(components: np.ndarray) -> Any:
     """The integral itself, of an integrand with one component."""
@@ -30,26 +32,47 @@ def _none(log_p: Logs, log_q: Logs) -> np.ndarray:
 class Functional(NamedTuple):
     """One measure of information, in nats.
 
-    Of two forms: integrand(c p, c q) = c integrand(p, q), as all divergences have, or p ``under_p(log p, log q)``.
+    Of three forms: integrand(c p, c q) = c integrand(p, q), as all divergences have; the same with 1 in place of q; or
+    p ``under_p(log p, log q)``.
     """
 
     name: str
     integrand: Integrand | None
     finish: Callable[[np.ndarray], Any] = first
     under_p: Integrand = _none
+    of_p_alone: bool = False  # whether 1 stands in place of q
+    has_kinks: bool = False  # where p = q
+    log_power: Integrand | None = None  # of powers, which may be largest far from both p and q: the log of the power,
+    with_shift: Callable[[Any], Functional] | None = None  # and of their logarithms, the same with a shift of that
 
     def times(self, log_volume: np.ndarray | float, log_p: Logs, log_q: Logs) -> np.ndarray:
         """The integrand times a volume, (..., components); the two are joined before anything can underflow."""
         if self.integrand is not None:
-            return self.integrand(log_p + log_volume, log_q + log_volume)
-        possible = log_p > -np.inf
+            return self.integrand(*self._joined(log_volume, log_p, log_q))
+        mass = np.exp(log_p + log_volume)[..., None]
         with np.errstate(invalid="ignore"):
-            values = np.exp(log_p + log_volume)[..., None] * self.under_p(log_p, log_q)
-        return np.where(possible[..., None], values, 0.0)
+            return np.where(mass > 0.0, mass * self.under_p(log_p, log_q), 0.0)
 
     def over_volumes(self, x: np.ndarray, log_volume: np.ndarray, log_p: Logs, log_q: Logs) -> np.ndarray:
         """`times` in the form that quadrature calls."""
         return self.times(log_volume, log_p, log_q)
+
+    def log_size(self, log_volume: np.ndarray | float, log_p: Logs, log_q: Logs) -> np.ndarray:
+        """log of a power, with its volume; 0 of other functionals."""
+        if self.log_power is None:
+            return np.zeros_like(log_p)
+        return self.log_power(*self._joined(log_volume, log_p, log_q))
+
+    def rescaled(self, log_sizes: np.ndarray) -> Functional:
+        """Itself, divided by the largest of some values along the last axis where those would under- or overflow."""
+        if self.with_shift is None:
+            return self
+        largest = np.max(log_sizes, axis=-1, keepdims=True, initial=-np.inf, where=np.isfinite(log_sizes))
+        far = np.isfinite(largest) & (np.abs(largest) > MODERATE)
+        return self.with_shift(np.where(far, largest, 0.0)) if far.any() else self
+
+    def _joined(self, log_volume: np.ndarray | float, log_p: Logs, log_q: Logs) -> tuple[Logs, Logs]:
+        return log_p + log_volume, (np.zeros_like(log_q) if self.of_p_alone else log_q) + log_volume
 
 
 def _one(values: np.ndarray) -> np.ndarray:
@@ -82,34 +105,50 @@ def _jensen_shannon(log_p: Logs, log_q: Logs) -> np.ndarray:
     return _one(0.5 * kl(log_p, log_m) + 0.5 * kl(log_q, log_m))
 
 
-def _power(order: float, log_p: Logs, log_q: Logs) -> np.ndarray:
-    """p^a q^(1-a), and p^a q^(1-a) - a p - (1-a) q.
-
-    The second has the integral I - 1, where I is that of the first, and keeps its digits where p and q are nearly the
-    same: with t = log(p/q) it is q (e^(a t) - 1 - a (e^t - 1)).
-    """
-    p, q = np.exp(log_p), np.exp(log_q)
+def _log_power(order: float, log_p: Logs, log_q: Logs) -> np.ndarray:
+    """log of p^a q^(1-a)."""
     in_p, in_q = log_p > -np.inf, log_q > -np.inf
     with np.errstate(over="ignore"):
-        product = np.exp(order * np.where(in_p, log_p, 0.0) + (1.0 - order) * np.where(in_q, log_q, 0.0))
-        product = np.where(in_p & in_q, product, np.where(in_p & (order > 1.0), np.inf, 0.0))
-        t = np.where(in_p & in_q, np.where(in_p, log_p, 0.0) - np.where(in_q, log_q, 0.0), np.inf)
-    is_near = np.abs(t) * max(order, 1.0) < 0.5
-    small = np.where(is_near, t, 0.0)
-    near = q * (np.expm1(order * small) - order * np.expm1(small))
-    return np.stack([product, np.where(is_near, near, product - order * p - (1.0 - order) * q)], axis=-1)
+        log_product = order * np.where(in_p, log_p, 0.0) + (1.0 - order) * np.where(in_q, log_q, 0.0)
+    return np.where(in_p & in_q, log_product, np.where(in_p & (order > 1.0), np.inf, -np.inf))
 
 
-def _log_power(components: np.ndarray) -> Any:
-    """log I, from I - 1 where I is close to one, and else from I."""
+def _power(order: float, shift: Any, log_p: Logs, log_q: Logs) -> np.ndarray:
+    """p^a q^(1-a) e^-shift, and p^a q^(1-a) - p, which keeps its digits where the former is nearly p.
+
+    With b = a - 1 and t = log(p/q) the second is p (e^(b t) - 1).
+    """
+    log_product, p = _log_power(order, log_p, log_q), np.exp(log_p)
+    with np.errstate(over="ignore", invalid="ignore"):
+        exponent = (order - 1.0) * (log_p - log_q)
+        product = np.exp(log_product - shift)
+        excess = np.where(np.abs(exponent) < 0.5, p * np.expm1(exponent), np.exp(log_product) - p)
+    return np.stack([product, np.where(np.equal(shift, 0.0), excess, 0.0)], axis=-1)
+
+
+def _power_between(order: float, shift: Any, log_p: Logs, log_q: Logs) -> np.ndarray:
+    """The same with p^a q^(1-a) - a p - (1-a) q as the second: the same integral, and of one sign everywhere."""
+    product, excess = np.moveaxis(_power(order, shift, log_p, log_q), -1, 0)
+    p, q = np.exp(log_p), np.exp(log_q)
+    with np.errstate(invalid="ignore"):
+        t = log_p - log_q
+        difference = np.where(np.abs(t) < 1.0, q * np.expm1(np.clip(t, -1.0, 1.0)), p - q)  # p - q
+    more = excess - (order - 1.0) * difference
+    return np.stack([product, np.where(np.equal(shift, 0.0), more, 0.0)], axis=-1)
+
+
+def _log_integral(shift: Any, components: np.ndarray) -> Any:
+    """log I of an integral of p^a q^(1-a), from I - 1 where I is close to one, and else from I."""
+    log_scale = shift[..., 0] if np.ndim(shift) else shift
     with np.errstate(divide="ignore"):
-        far = np.log(components[..., 0])
+        far = np.log(components[..., 0]) + log_scale
     less_one = components[..., 1]
-    return np.where(np.abs(less_one) < 0.5, np.log1p(np.clip(less_one, -0.5, 0.5)), far)
+    is_near = np.equal(log_scale, 0.0) & (np.abs(less_one) < 0.5)
+    return np.where(is_near, np.log1p(np.clip(less_one, -0.5, 0.5)), far)
 
 
-def _renyi(order: float, components: np.ndarray) -> Any:
-    return _log_power(components) / (order - 1.0)
+def _renyi(order: float, shift: Any, components: np.ndarray) -> Any:
+    return _log_integral(shift, components) / (order - 1.0)
 
 
 def _tsallis(order: float, components: np.ndarray) -> Any:
@@ -123,7 +162,7 @@ def _chi_square(log_p: Logs, log_q: Logs) -> np.ndarray:
         t = log_p - log_q
         near = q * np.expm1(np.minimum(t, 1.0)) ** 2
         far = np.exp(2.0 * log_p - log_q) - 2.0 * p + q
-    return _one(np.where(p == 0.0, q, np.where(t < 1.0, near, far)))
+    return _one(np.where(log_p == -np.inf, q, np.where(t < 1.0, near, far)))
 
 
 def _squared_hellinger(log_p: Logs, log_q: Logs) -> np.ndarray:
@@ -139,17 +178,12 @@ def _total_variation(log_p: Logs, log_q: Logs) -> np.ndarray:
     return _one(0.5 * np.abs(np.exp(log_p) - np.exp(log_q)))
 
 
-def _power_under_p(order: float, log_p: Logs, log_q: Logs) -> np.ndarray:
-    return _one(np.exp((order - 1.0) * log_p))
-
-
-def _renyi_entropy(order: float, components: np.ndarray) -> Any:
-    with np.errstate(divide="ignore"):
-        return np.log(components[..., 0]) / (1.0 - order)
+def _renyi_entropy(order: float, shift: Any, components: np.ndarray) -> Any:
+    return -_renyi(order, shift, components)
 
 
 def _tsallis_entropy(order: float, components: np.ndarray) -> Any:
-    return (components[..., 0] - 1.0) / (1.0 - order)
+    return -_tsallis(order, components)
 
 
 def _surprise_of_p(log_p: Logs, log_q: Logs) -> np.ndarray:
@@ -175,32 +209,48 @@ JEFFREYS = Functional("Jeffreys divergence", _jeffreys)
 JENSEN_SHANNON = Functional("Jensen-Shannon divergence", _jensen_shannon)
 JENSEN_SHANNON_DISTANCE = Functional("Jensen-Shannon distance", _jensen_shannon, _root)
 DECOMPOSED = Functional("entropy, cross-entropy and KL divergence", None, _all, _decomposed)
-CHI_SQUARE = Functional("chi-square divergence", _chi_square)
+CHI_SQUARE = Functional("chi-square divergence", _chi_square, log_power=partial(_log_power, 2.0))
 HELLINGER = Functional("Hellinger distance", _squared_hellinger, _root)
-TOTAL_VARIATION = Functional("total variation", _total_variation)
+TOTAL_VARIATION = Functional("total variation", _total_variation, has_kinks=True)
 
 
-def renyi_divergence(order: float) -> Functional:
-    return Functional(f"Renyi divergence of order {order:g}", partial(_power, order), partial(_renyi, order))
+def renyi_divergence(order: float, shift: Any = 0.0) -> Functional:
+    return Functional(
+        f"Renyi divergence of order {order:g}",
+        partial(_power_between, order, shift),
+        partial(_renyi, order, shift),
+        log_power=partial(_log_power, order),
+        with_shift=partial(renyi_divergence, order),
+    )
 
 
 def tsallis_divergence(order: float) -> Functional:
-    return Functional(f"Tsallis divergence of order {order:g}", partial(_power, order), partial(_tsallis, order))
+    return Functional(
+        f"Tsallis divergence of order {order:g}",
+        partial(_power_between, order, 0.0),
+        partial(_tsallis, order),
+        log_power=partial(_log_power, order),
+    )
 
 
-def renyi_entropy(order: float) -> Functional:
+def renyi_entropy(order: float, shift: Any = 0.0) -> Functional:
+    """log(∫ p^a) / (1 - a)."""
     return Functional(
         f"Renyi entropy of order {order:g}",
-        None,
-        partial(_renyi_entropy, order),
-        partial(_power_under_p, order),
+        partial(_power, order, shift),
+        partial(_renyi_entropy, order, shift),
+        of_p_alone=True,
+        log_power=partial(_log_power, order),
+        with_shift=partial(renyi_entropy, order),
     )
 
 
 def tsallis_entropy(order: float) -> Functional:
+    """(∫ p^a - 1) / (1 - a)."""
     return Functional(
         f"Tsallis entropy of order {order:g}",
-        None,
+        partial(_power, order, 0.0),
         partial(_tsallis_entropy, order),
-        partial(_power_under_p, order),
+        of_p_alone=True,
+        log_power=partial(_log_power, order),
     )

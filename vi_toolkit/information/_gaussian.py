@@ -13,7 +13,7 @@ from numpyro.distributions import (
     MultivariateNormal,
     Normal,
 )
-from scipy.linalg import cho_solve, eigh, solve_triangular
+from scipy.linalg import cho_solve, eigh, solve_triangular, svdvals
 from scipy.special import erf, ndtr
 
 
@@ -46,14 +46,19 @@ def as_gaussian(distribution: Distribution) -> Gaussian | None:
 
 def entropy(p: Gaussian) -> float:
     """(d/2) log(2 pi e) + log |L_p|."""
-    return 0.5 * len(p.mean) * float(np.log(2.0 * np.pi * np.e)) + float(np.log(np.abs(np.diag(p.root))).sum())
+    return 0.5 * len(p.mean) * float(np.log(2.0 * np.pi * np.e)) + _log_det_root(p)
 
 
 def kl(p: Gaussian, q: Gaussian) -> float:
     """(|L_q^-1 (m_p - m_q)|^2 + sum_i (l_i - 1 - log l_i)) / 2 with l the eigenvalues of S_q^-1 S_p."""
     shift = solve_triangular(q.root, p.mean - q.mean, lower=True)
     less_one = _eigenvalues_less_one(p, q)
-    return 0.5 * float(shift @ shift + np.sum(less_one - np.log1p(less_one)))
+    if (np.abs(less_one) < 0.5).all():
+        spread = float(np.sum(less_one - np.log1p(less_one)))
+    else:  # no digits cancel, but those of l - 1 are lost where l is near zero
+        ratio = solve_triangular(q.root, p.root, lower=True)
+        spread = float(np.sum(ratio**2)) - len(shift) - 2.0 * (_log_det_root(p) - _log_det_root(q))
+    return 0.5 * (float(shift @ shift) + spread)
 
 
 def renyi(order: float, p: Gaussian, q: Gaussian) -> float:
@@ -63,18 +68,20 @@ def renyi(order: float, p: Gaussian, q: Gaussian) -> float:
     b = a - 1, the logarithm is the sum of log(1 + b (l - 1) / l) - b log l.
     """
     b = order - 1.0
-    less_one = _eigenvalues_less_one(q, p)
-    ratio = b * less_one / (1.0 + less_one)
-    mixed = (1.0 - order) * p.covariance + order * q.covariance
-    if (ratio <= -1.0).any():
-        return float("inf")
     try:
-        root = np.linalg.cholesky(mixed)
+        root = np.linalg.cholesky((1.0 - order) * p.covariance + order * q.covariance)
     except np.linalg.LinAlgError:
         return float("inf")
+    less_one = _eigenvalues_less_one(q, p)
+    if (np.abs(less_one) < 0.5).all():
+        ratio, logs = b * less_one / (1.0 + less_one), np.log1p(less_one)
+    else:  # no digits cancel, but those of l - 1 are lost where l is near zero
+        roots = svdvals(solve_triangular(p.root, q.root, lower=True))
+        ratio, logs = b * (1.0 - 1.0 / roots**2), 2.0 * np.log(roots)
+    if (ratio <= -1.0).any():
+        return float("inf")
     shift = solve_triangular(root, p.mean - q.mean, lower=True)
-    log_term = float(np.sum(np.log1p(ratio) - b * np.log1p(less_one)))
-    return 0.5 * order * float(shift @ shift) - 0.5 * log_term / b
+    return 0.5 * order * float(shift @ shift) - 0.5 * float(np.sum(np.log1p(ratio) - b * logs)) / b
 
 
 def fisher(p: Gaussian, q: Gaussian) -> float:
@@ -124,6 +131,11 @@ def log_overlap(p: Gaussian, q: Gaussian) -> float:
     root = np.linalg.cholesky(p.covariance + q.covariance)
     shift = solve_triangular(root, p.mean - q.mean, lower=True)
     return float(-0.5 * shift @ shift - np.log(np.diag(root)).sum() - 0.5 * len(p.mean) * np.log(2.0 * np.pi))
+
+
+def _log_det_root(p: Gaussian) -> float:
+    """log |L_p|, half of log |S_p|."""
+    return float(np.log(np.abs(np.diag(p.root))).sum())
 
 
 def _eigenvalues_less_one(p: Gaussian, q: Gaussian) -> np.ndarray:

@@ -10,10 +10,11 @@ from numpyro.distributions import Distribution
 
 from vi_toolkit._checks import check_key, check_positive_int
 from vi_toolkit.information import _closed_forms, _monte_carlo
+from vi_toolkit.information._charts import event_shape
 from vi_toolkit.information._discrete import outcomes_of, sum_outcomes
 from vi_toolkit.information._functionals import Functional
 from vi_toolkit.information._operands import EXPECTED, Vectors, as_operand, is_density
-from vi_toolkit.information._quadrature import dimension, integrate
+from vi_toolkit.information._quadrature import integrate_functional, space_of
 from vi_toolkit.information.measurement import Measurement, plain
 from vi_toolkit.information.sample import Sample
 
@@ -48,7 +49,7 @@ def take(measure: Measure, p: Any, q: Any, *, key: Any = None, num_draws: int = 
     check_spaces(p, q)
     closed = measure.closed_form(p, q)
     if closed is not None:
-        return Measurement(closed, plain(np.zeros(np.shape(closed))), "closed form")
+        return _exact(closed, "closed form")
     if p.batch_shape or q.batch_shape:
         raise ValueError(
             f"{measure.functional.name}: there is no closed form of {_kind(p)} and {_kind(q)}, and only closed forms "
@@ -66,6 +67,12 @@ def check_spaces(p: Distribution, q: Distribution) -> None:
         )
     if p.is_discrete != q.is_discrete:
         raise ValueError(f"q: {_kind(p)} and {_kind(q)} are not of one space: only one of them is discrete.")
+    try:
+        np.broadcast_shapes(p.batch_shape, q.batch_shape)
+    except ValueError:
+        raise ValueError(
+            f"q: expected a batch shape that goes with p's, {p.batch_shape}, got {q.batch_shape}."
+        ) from None
 
 
 def _over_vectors(functional: Functional, p: Vectors, q: Vectors) -> Measurement:
@@ -80,17 +87,21 @@ def _over_vectors(functional: Functional, p: Vectors, q: Vectors) -> Measurement
     except ValueError:
         raise ValueError(f"q: expected a shape that goes with p's, {first.shape}, got {second.shape}.") from None
     with np.errstate(divide="ignore"):
-        components = functional.times(0.0, np.log(first), np.log(second)).sum(axis=-2)
-    value = plain(functional.finish(components))
-    return Measurement(value, plain(np.zeros(np.shape(value))), "exact sum")
+        logs = np.log(first), np.log(second)
+    functional = functional.rescaled(functional.log_size(0.0, *logs))
+    return _exact(functional.finish(functional.times(0.0, *logs).sum(axis=-2)), "exact sum")
+
+
+def _exact(value: Any, route: str) -> Measurement:
+    return Measurement(plain(value), plain(np.zeros(np.shape(value))), route)
 
 
 def _without_closed_form(functional: Functional, p: Any, q: Any, key: Any, num_draws: int) -> Measurement:
     if p.is_discrete:
         outcomes = outcomes_of(p, q)
-        if outcomes is not None:
-            value = plain(functional.finish(sum_outcomes(functional, p, q, outcomes)))
-            return Measurement(value, plain(np.zeros(np.shape(value))), "exact sum")
+        summed = None if outcomes is None else sum_outcomes(functional, p, q, outcomes)
+        if summed is not None:
+            return Measurement(plain(summed[0]), plain(summed[1]), "exact sum")
     else:
         found = _by_quadrature(functional, p, q)
         if found is not None:
@@ -100,9 +111,11 @@ def _without_closed_form(functional: Functional, p: Any, q: Any, key: Any, num_d
 
 
 def _by_quadrature(functional: Functional, p: Any, q: Any) -> Measurement | None:
-    integral = integrate(functional.over_volumes, p, q) if dimension(p, q) <= 2 else None
-    if integral is None:
+    space = space_of(p, q)
+    found = None if space is None else integrate_functional(functional, space)
+    if found is None:
         return None
+    functional, integral = found
     value = functional.finish(integral.value)
     nearby = functional.finish(integral.value + np.where(np.isfinite(integral.error), integral.error, 0.0))
     with np.errstate(invalid="ignore"):
@@ -112,18 +125,29 @@ def _by_quadrature(functional: Functional, p: Any, q: Any) -> Measurement | None
 
 def _with_density(functional: Functional, p: Any, q: Any, key: Any, num_draws: int) -> Measurement:
     """Where one of the two, or both, are unnormalised."""
-    dims = [operand.dim if is_density(operand) else dimension(operand, operand) for operand in (p, q)]
-    if dims[0] != dims[1]:
-        raise ValueError(f"q: expected dim {dims[0]}, that of p, got {dims[1]}.")
+    check_against_density(p, q)
     found = _by_quadrature(functional, p, q)
     if found is not None:
         return found
     if is_density(p) and is_density(q):
         raise ValueError(
-            f"{functional.name}: in {dims[0]} dimensions one of p and q must be a distribution to draw from."
+            f"{functional.name}: in {p.dim} dimensions one of p and q must be a distribution to draw from."
         )
     check_needed_key(functional.name, key)
     return _monte_carlo.from_weights(functional, p, q, key, num_draws)
+
+
+def check_against_density(p: Any, q: Any) -> None:
+    """Raises unless two operands, one an unnormalised density, are of the same R^dim."""
+    for operand, name in ((p, "p"), (q, "q")):
+        if not is_density(operand) and (operand.is_discrete or operand.batch_shape or len(operand.event_shape) > 1):
+            raise ValueError(
+                f"{name}: expected one continuous distribution of a number or a vector beside a target, got "
+                f"{_kind(operand)} with batch shape {operand.batch_shape} and event shape {operand.event_shape}."
+            )
+    dims = [int(np.prod(event_shape(operand))) for operand in (p, q)]
+    if dims[0] != dims[1]:
+        raise ValueError(f"q: expected dim {dims[0]}, that of p, got {dims[1]}.")
 
 
 def check_needed_key(name: str, key: Any) -> Any:

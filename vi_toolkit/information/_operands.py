@@ -8,7 +8,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions import Distribution
+from numpyro.distributions import (
+    Delta,
+    Distribution,
+    ExpandedDistribution,
+    FoldedDistribution,
+    ImproperUniform,
+    Independent,
+    MaskedDistribution,
+    TransformedDistribution,
+    Unit,
+)
+from numpyro.distributions.constraints import Constraint
 
 from vi_toolkit._checks import check_finite, describe
 from vi_toolkit._types import Density
@@ -32,17 +43,36 @@ Operand = Any  # Vectors, Distribution, Density or Sample
 
 def as_operand(value: Any, name: str) -> Operand:
     """``value`` as one of the four kinds; arrays are checked to be probability vectors."""
-    if isinstance(value, (Sample, Distribution, Vectors)):
+    if isinstance(value, Distribution):
+        return _of_density(value, name)
+    if isinstance(value, (Sample, Vectors)):
         return value
     if isinstance(value, type) and issubclass(value, Distribution):
         raise TypeError(f"{name}: expected a distribution, got the class {value.__name__} itself; give its parameters.")
-    if hasattr(value, "log_density") and hasattr(value, "dim"):
+    if is_density(value):
         return value
     return Vectors(as_probabilities(value, name))
 
 
 def is_density(value: Any) -> bool:
-    return hasattr(value, "log_density")
+    return hasattr(value, "log_density") and hasattr(value, "dim") and not isinstance(value, Distribution)
+
+
+def _of_density(distribution: Distribution, name: str) -> Distribution:
+    """The distribution, refused where its ``log_prob`` is no density."""
+    base = distribution
+    while isinstance(base, (Independent, ExpandedDistribution)):
+        base = base.base_dist
+    reasons = {
+        Delta: "a point mass has no density; its surprise under q is information_content(point, q)",
+        MaskedDistribution: "a mask leaves terms of its log density out; take the distribution inside",
+        ImproperUniform: "its density has no finite integral",
+        Unit: "it has no outcomes",
+    }
+    for kind, reason in reasons.items():
+        if isinstance(base, kind):
+            raise TypeError(f"{name}: expected a distribution with a density, got {kind.__name__}: {reason}.")
+    return distribution
 
 
 def as_probabilities(value: Any, name: str, num_axes: int = 1) -> np.ndarray:
@@ -54,6 +84,8 @@ def as_probabilities(value: Any, name: str, num_axes: int = 1) -> np.ndarray:
         )
     try:
         given = np.asarray(value)
+        if given.dtype.kind in "OUSMmc":  # objects, texts, dates, complex numbers
+            raise TypeError
         array = given.astype(np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected {EXPECTED}; got {describe(value)}.") from None
@@ -79,10 +111,22 @@ def _axes(num_axes: int) -> str:
     return "the last axis" if num_axes == 1 else f"the last {num_axes} axes"
 
 
-@jax.jit
 def log_probs(distribution: Distribution, x: jax.Array) -> jax.Array:
     """log p at every row of x (points, *event), and -inf outside the support, where NumPyro does not say so itself."""
-    return jnp.where(distribution.support(x), distribution.log_prob(x), -jnp.inf)
+    # Some distributions make their support when they are built, and lose it on the way into compiled code.
+    return _log_probs(distribution, distribution.support, x)
+
+
+@jax.jit
+def _log_probs(distribution: Distribution, support: Constraint, x: jax.Array) -> jax.Array:
+    inside = support(x)
+    is_mapped = isinstance(distribution, TransformedDistribution) and not isinstance(distribution, FoldedDistribution)
+    if is_mapped and not distribution.event_shape:
+        origin = x  # the stated support may be larger than the image of what is possible before the map
+        for transform in reversed(distribution.transforms):
+            origin = transform.inv(origin)
+        inside = inside & distribution.base_dist.support(origin)
+    return jnp.where(inside, distribution.log_prob(x), -jnp.inf)
 
 
 @jax.jit

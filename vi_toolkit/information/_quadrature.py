@@ -1,246 +1,151 @@
-"""Adaptive quadrature over the real line, a half-line, an interval, or two unconstrained coordinates.
-
-Every piece of the line is mapped to R so that a power of the distance to an end becomes an exponential: x = e + exp(v)
-on a half-line, the logistic function on an interval, x = c + s sinh(v) on R. A heavy tail then dies out like a light
-one, and an integral that does not exist shows in an integrand that does not die out.
-"""
+"""Adaptive quadrature over the real line, a half-line, an interval, or two unconstrained coordinates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions import Distribution, constraints
-from numpyro.distributions.transforms import biject_to
-from scipy.special import expit
 
 from vi_toolkit._types import Density
 from vi_toolkit.information._adaptive import Integral, integrate_boxes
-from vi_toolkit.information._operands import is_density, logs_at
+from vi_toolkit.information._charts import Chart, bounds, charts_of, logs_on
+from vi_toolkit.information._cuts import cut_at_crossings, zoomed
+from vi_toolkit.information._functionals import Functional
+from vi_toolkit.information._operands import is_density
+from vi_toolkit.information._space import Space, Values, Volumes, corners, grid
+from vi_toolkit.information._tails import tail, tails_of_the_plane
 
-# (points x, their log volumes, log p, log q) -> (points, components)
-Volumes = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-
-NUM_PLACING = 1000  # draws that show where the mass lies
 TOLERANCES = {1: 1e-11, 2: 1e-9}  # relative, by dimension; float32 cannot have more than its own precision
 
 
-class Chart(NamedTuple):
-    """A map from v in R^d, where the integration is done, to x, with the log of the volume that it gives to dv."""
+def space_of(p: Any, q: Any) -> Space | None:
+    """Where p and q are integrated; None where that is left to Monte Carlo: in more dimensions than two, for instance.
 
-    to_x: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # (points, d) -> (points, *event), (points,)
-    edges: list[np.ndarray]  # by axis: where to begin cutting, the first and the last being the ends
-    reaches_infinity: bool = True  # whether what has not died out at the ends never does
-
-
-def dimension(p: Any, q: Any) -> int:
-    """The number of coordinates of the space of both."""
-    for operand in (p, q):
-        if is_density(operand):
-            return int(operand.dim)
-    point = jax.ShapeDtypeStruct(p.event_shape, jnp.result_type(float))
-    return int(np.prod(jax.eval_shape(biject_to(p.support).inv, point).shape))
-
-
-def integrate(integrand: Volumes, p: Any, q: Any) -> Integral | None:
-    """The integral of ``integrand(x, log volume, log p, log q)``; None where that is left to Monte Carlo.
-
-    That is where the space has no chart, and where an integral over a constrained plane does not die out. An
-    unnormalised density is normalised first, by the same quadrature.
+    An unnormalised density is normalised first, by the same quadrature.
     """
-    charts = _charts(p, q)
+    charts = charts_of(p, q)
     if charts is None:
         return None
-    offsets = [_log_normaliser(operand, charts) if is_density(operand) else 0.0 for operand in (p, q)]
+    first = _log_normaliser(p, charts) if is_density(p) else 0.0
+    second = first if p is q else _log_normaliser(q, charts) if is_density(q) else 0.0
+    return Space(p, q, charts, (first, second))
 
-    def values(log_volume: np.ndarray, x: np.ndarray) -> np.ndarray:
-        return integrand(x, log_volume, logs_at(p, x) - offsets[0], logs_at(q, x) - offsets[1])
 
-    parts = [_over_chart(values, chart) for chart in charts]
-    if any(
-        np.isinf(part.value).any() and not chart.reaches_infinity for part, chart in zip(parts, charts, strict=True)
-    ):
+def integrate_functional(functional: Functional, space: Space) -> tuple[Functional, Integral] | None:
+    """The integral, and the functional whose it is: rescaled where its integrand would under- or overflow."""
+    if functional.log_power is not None:
+        charts, sizes = zip(*[zoomed(space, chart, functional) for chart in space.charts], strict=True)
+        if max(sizes) == np.inf:
+            components = functional.times(0.0, np.zeros(1), np.zeros(1))[0]
+            infinite = Integral(np.full_like(components, np.inf), np.zeros_like(components))
+            return (functional, infinite) if charts[0].reaches_infinity else None
+        space, functional = space._replace(charts=list(charts)), functional.rescaled(np.array(sizes))
+    if functional.has_kinks:
+        space = space._replace(charts=[cut_at_crossings(space, chart) for chart in space.charts])
+    integral = integrate(functional.over_volumes, space)
+    return None if integral is None else (functional, integral)
+
+
+def integrate(volumes: Volumes, space: Space) -> Integral | None:
+    """The integral of ``volumes(x, log volume, log p, log q)``; None where it is left to Monte Carlo.
+
+    Where p or q do not integrate to one they are made to, and the error is larger: digits were lost beside a bound, or
+    in a normaliser (JAX's betaln has six of them).
+    """
+    found = _integrate(volumes, space)
+    if found is None:
         return None
-    totals = [np.sum(np.stack(each), axis=0) for each in zip(*parts, strict=True)]
-    return Integral(*totals)
+    masses = found.value[-2:]
+    lacking = _lacking(masses)
+    if lacking > 10.0 * _tolerance(len(space.charts[0].edges)):
+        offsets = space.offsets[0] + float(np.log(masses[0])), space.offsets[1] + float(np.log(masses[1]))
+        found = _integrate(volumes, space._replace(offsets=offsets)) or found
+        error = found.error + 10.0 * lacking * (1.0 + np.abs(found.value))
+        found = Integral(found.value, error)
+    return Integral(found.value[:-2], found.error[:-2])
+
+
+def _integrate(volumes: Volumes, space: Space) -> Integral | None:
+    parts = []
+    for chart in space.charts:
+        is_outside = [_is_outside(operand, chart) for operand in (space.p, space.q)]
+        if all(is_outside):
+            continue
+        part = _over_chart(space.integrand(chart, volumes), chart)
+        if part is None:
+            return None
+        parts.append(_infinite_by_support(part, space, chart, volumes) if any(is_outside) else part)
+    return Integral(*(np.sum(np.stack(each), axis=0) for each in zip(*parts, strict=True)))
+
+
+def _over_chart(f: Values, chart: Chart) -> Integral | None:
+    dim = len(chart.edges)
+    beyond = tail if dim == 1 else tails_of_the_plane
+    on_grid = f(grid(chart.edges))
+    with np.errstate(invalid="ignore"):
+        rest = beyond(f, chart.edges, np.abs(on_grid).max(axis=0))
+    infinite = np.isinf(rest.value) | np.isinf(on_grid).any(axis=0)
+    if np.isnan(rest.value).any() or (infinite.any() and not chart.reaches_infinity):
+        return None
+    low, high = (corners(edges) for edges in ([e[:-1] for e in chart.edges], [e[1:] for e in chart.edges]))
+    found = integrate_boxes(lambda v: np.where(infinite, 0.0, f(v)), low, high, _tolerance(dim))
+    whole = np.where(np.isinf(rest.value), rest.value, np.inf)
+    return Integral(np.where(infinite, whole, found.value + rest.value), found.error + rest.error)
+
+
+def _infinite_by_support(part: Integral, space: Space, chart: Chart, volumes: Volumes) -> Integral:
+    """Infinite where one of p and q is zero on a piece of the line and the other is not, however little it is there."""
+    v = grid(chart.edges)
+    points = chart.points(v)
+    possible = [logs_on(operand, points) > -np.inf for operand in (space.p, space.q)]
+    alone = possible[0] != possible[1]
+    if not alone.any():
+        return part
+    at = points.x[alone][:1]
+    logs = [np.where(each[alone][:1], 0.0, -np.inf) for each in possible]
+    infinite = np.append(np.isinf(volumes(at, np.zeros(1), *logs)[0]), [False, False])
+    return Integral(np.where(infinite, np.inf, part.value), part.error)
+
+
+def _is_outside(operand: Any, chart: Chart) -> bool:
+    """Whether the piece of the line that the chart covers is outside the support."""
+    ends = bounds(operand) if len(chart.edges) == 1 else None
+    return ends is not None and (chart.piece[0] >= ends[1] or chart.piece[1] <= ends[0])
+
+
+def _lacking(masses: np.ndarray) -> float:
+    """How far the masses of p and q are from one; refused where that is more than rounding."""
+    precision = float(np.finfo(jnp.result_type(float)).eps)
+    for name, mass in zip("pq", masses, strict=True):
+        if not abs(mass - 1.0) < max(1e-3, precision**0.5):
+            raise ValueError(
+                f"{name}: expected a density that integrates to 1, got {mass:.6g}. It may have atoms, be no density of "
+                "the coordinates, or be too steep at a bound for its digits: give draws by information.from_draws."
+            )
+    return float(np.abs(masses - 1.0).max())
 
 
 def _log_normaliser(density: Density, charts: list[Chart]) -> float:
     """log of the integral of exp(log p~), with the largest log p~ at the edges taken out."""
-    grids = [chart.to_x(_grid(chart.edges))[0] for chart in charts]
-    peak = max(float(np.max(logs_at(density, grid), initial=-np.inf, where=np.isfinite(logs_at(density, grid))))
-               for grid in grids)  # fmt: skip
+    points = [chart.points(grid(chart.edges)) for chart in charts]
+    logs = np.concatenate([logs_on(density, each) for each in points])
+    peak = np.max(logs, initial=-np.inf, where=np.isfinite(logs))
 
-    def values(log_volume: np.ndarray, x: np.ndarray) -> np.ndarray:
-        return np.exp(logs_at(density, x) - peak + log_volume)[:, None]
+    def values(chart: Chart, v: np.ndarray) -> np.ndarray:
+        at = chart.points(v)
+        with np.errstate(over="ignore"):
+            return np.exp(logs_on(density, at) - peak + at.log_volume)[:, None]
 
-    total = sum(_over_chart(values, chart).value[0] for chart in charts)
+    parts = [_over_chart(partial(values, chart), chart) for chart in charts] if np.isfinite(peak) else []
+    total = sum(part.value[0] if part is not None else np.inf for part in parts)
     if not (np.isfinite(total) and total > 0):
-        raise ValueError("the unnormalised density has no finite integral: it is improper, or zero where it was tried.")
-    return peak + float(np.log(total))
+        raise ValueError(
+            "the unnormalised density has no finite integral: it is improper, or zero or NaN where it was tried."
+        )
+    return float(peak + np.log(total))
 
 
-def _over_chart(values: Callable[[np.ndarray, np.ndarray], np.ndarray], chart: Chart) -> Integral:
-    def f(v: np.ndarray) -> np.ndarray:
-        x, log_volume = chart.to_x(v)
-        found = values(log_volume, x)
-        if np.isnan(found).any():
-            where = x[np.isnan(found).any(axis=1)][0]
-            raise ValueError(f"quadrature: a log density is NaN inside its support, at {where}.")
-        return found
-
-    dim = len(chart.edges)
-    if not _dies_out(f, chart.edges):
-        return Integral(*[np.full(f(_grid(chart.edges)[:1]).shape[1], np.inf)] * 2)
-    low, high = (_corners(edges) for edges in ([e[:-1] for e in chart.edges], [e[1:] for e in chart.edges]))
-    tolerance = max(TOLERANCES[dim], 20.0 * float(np.finfo(jnp.result_type(float)).eps))
-    return integrate_boxes(f, low, high, tolerance)
-
-
-def _dies_out(f: Callable[[np.ndarray], np.ndarray], edges: list[np.ndarray]) -> bool:
-    """Whether the integrand is far smaller at the ends of the box than nearer to the middle, and finite."""
-    for axis, of_axis in enumerate(edges):
-        for end in (of_axis[0], of_axis[-1]):
-            v = np.zeros((2, len(edges)))
-            v[:, axis] = (0.5 * end, end)
-            nearer, far = np.abs(f(v))
-            if (far > 1e-6 * nearer).any() and (far > 1e-12).any():
-                return False
-    return bool(np.isfinite(f(_grid(edges))).all())
-
-
-def _grid(edges: list[np.ndarray]) -> np.ndarray:
-    return _corners([0.5 * (of_axis[1:] + of_axis[:-1])[1:-1] for of_axis in edges])
-
-
-def _corners(axes: list[np.ndarray]) -> np.ndarray:
-    """All combinations of the places on each axis: (points, d)."""
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
-
-
-# Charts.
-
-
-def _charts(p: Any, q: Any) -> list[Chart] | None:
-    shapes = [operand.event_shape for operand in (p, q) if not is_density(operand)]
-    if not is_density(p) and not is_density(q) and shapes[0] == ():
-        return _charts_of_the_line(p, q)
-    dim = dimension(p, q)
-    if dim > 2 or any(len(shape) > 1 for shape in shapes):
-        return None
-    supports = [operand.support for operand in (p, q) if not is_density(operand)]
-    if not _same(supports) or (len(supports) < 2 and any(not _is_all(support) for support in supports)):
-        return None
-    support = supports[0] if supports else constraints.real_vector
-    return [_chart_of_the_plane(p, q, support, dim)]
-
-
-def _same(supports: list[constraints.Constraint]) -> bool:
-    return len(supports) < 2 or supports[0] == supports[1] or all(_is_all(support) for support in supports)
-
-
-def _is_all(support: constraints.Constraint) -> bool:
-    """Whether it is all of R^d."""
-    base = getattr(support, "base_constraint", support)
-    return base is constraints.real or base is constraints.real_vector
-
-
-def _draws(p: Any, q: Any) -> list[np.ndarray]:
-    """Draws of each, where there are any: always the same, since they only show where to look."""
-    return [
-        np.asarray(operand.sample(jax.random.key(i), (NUM_PLACING,)), np.float64)
-        for i, operand in enumerate((p, q))
-        if not is_density(operand)
-    ]
-
-
-def _reach() -> float:
-    """How far v goes: to exp(300) in float64, whose square does not overflow yet."""
-    return 0.42 * float(np.log(np.finfo(jnp.result_type(float)).max))
-
-
-def _charts_of_the_line(p: Distribution, q: Distribution) -> list[Chart] | None:
-    ends: set[float] = set()
-    for distribution in (p, q):
-        support = distribution.support
-        for name in ("lower_bound", "upper_bound"):
-            bound = getattr(support, name, None)
-            if bound is not None:
-                ends.add(float(bound))
-        if not (_is_all(support) or hasattr(support, "lower_bound") or hasattr(support, "upper_bound")):
-            return None
-    draws = np.concatenate(_draws(p, q))
-    cuts = [-np.inf, *sorted(ends), np.inf]
-    return [_chart_of_a_piece(low, high, draws[(draws > low) & (draws < high)]) for low, high in pairwise(cuts)]
-
-
-def _chart_of_a_piece(low: float, high: float, draws: np.ndarray) -> Chart:
-    if np.isfinite(low) and np.isfinite(high):
-        edges = _edges(np.log((draws - low) / (high - draws)), 12, _reach())
-        return Chart(partial(_from_interval, low, high), [edges])
-    if np.isfinite(low) or np.isfinite(high):
-        end, sign = (low, 1.0) if np.isfinite(low) else (high, -1.0)
-        return Chart(partial(_from_half_line, end, sign), [_edges(np.log(sign * (draws - end)), 12, _reach())])
-    centre, scale = (float(np.median(draws)), _spread(draws)) if len(draws) else (0.0, 1.0)
-    return Chart(partial(_from_line, centre, scale), [_edges(np.arcsinh((draws - centre) / scale), 12, _reach())])
-
-
-def _from_interval(low: float, high: float, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    log_volume = np.log(high - low) - np.logaddexp(0.0, v) - np.logaddexp(0.0, -v)
-    upper = v > 0.0
-    x = np.where(upper, high - (high - low) * expit(-v), low + (high - low) * expit(v))
-    return x[:, 0], log_volume[:, 0]
-
-
-def _from_half_line(end: float, sign: float, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return (end + sign * np.exp(v))[:, 0], v[:, 0]
-
-
-def _from_line(centre: float, scale: float, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return (centre + scale * np.sinh(v))[:, 0], np.log(scale) + np.logaddexp(v, -v)[:, 0] - np.log(2.0)
-
-
-def _chart_of_the_plane(p: Any, q: Any, support: constraints.Constraint, dim: int) -> Chart:
-    """z = c + L sinh(v), and x its image in the support."""
-    transform, is_bounded = biject_to(support), not _is_all(support)
-    sets = [np.asarray(transform.inv(draws), np.float64).reshape(len(draws), -1) for draws in _draws(p, q)]
-    points = np.concatenate(sets) if sets else np.random.default_rng(0).standard_normal((NUM_PLACING, dim))
-    points = points[np.isfinite(points).all(axis=1)]
-    centre = np.median(points, axis=0)
-    root = np.linalg.cholesky(np.atleast_2d(np.cov(points.T)) + 1e-12 * np.diag(points.var(axis=0)))
-    white = np.linalg.solve(root, (points - centre).T).T
-    if is_bounded:  # NumPyro's maps from R^d have lost the digits near a bound when z is 36 away from the middle
-        reach = 36.0 / np.linalg.norm(root, axis=1).max()
-        edges = [_edges(white[:, axis], 4, reach) for axis in range(dim)]
-        return Chart(partial(_from_plane, transform, centre, root, False), edges, reaches_infinity=False)
-    edges = [_edges(np.arcsinh(white[:, axis]), 4, _reach()) for axis in range(dim)]
-    return Chart(partial(_from_plane, transform, centre, root, True), edges)
-
-
-def _from_plane(
-    transform: Any, centre: np.ndarray, root: np.ndarray, stretched: bool, v: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    z = jnp.asarray(centre + (np.sinh(v) if stretched else v) @ root.T)
-    x = transform(z)
-    log_jacobian = np.asarray(transform.log_abs_det_jacobian(z, x), np.float64).reshape(len(v), -1).sum(axis=1)
-    log_stretch = np.sum(np.logaddexp(v, -v) - np.log(2.0), axis=1) if stretched else 0.0
-    return np.asarray(x), log_stretch + np.log(np.diag(root)).sum() + log_jacobian
-
-
-def _spread(draws: np.ndarray) -> float:
-    low, high = np.quantile(draws, [0.1, 0.9])
-    return float(high - low) / 2.0 or 1.0
-
-
-def _edges(v: np.ndarray, inner: int, reach: float) -> np.ndarray:
-    """Where to begin cutting an axis: at quantiles of where the draws lie, and in growing steps out to the ends."""
-    quantiles = np.quantile(v, np.linspace(0.0, 1.0, inner)) if len(v) else np.array([-1.0, 0.0, 1.0])
-    outer = [3.0, 8.0] if inner < 12 else [1.0, 2.5, 5.0, 10.0, 20.0, 50.0]
-    low, high = float(quantiles[0]), float(quantiles[-1])
-    edges = np.unique([-reach, *(low - s for s in outer), *quantiles, *(high + s for s in outer), reach])
-    return edges[(edges >= -reach) & (edges <= reach)]
+def _tolerance(dim: int) -> float:
+    return max(TOLERANCES[dim], 20.0 * float(np.finfo(jnp.result_type(float)).eps))

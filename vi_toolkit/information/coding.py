@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from itertools import product
+from functools import reduce
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import Distribution
 
-from vi_toolkit._checks import check_positive_int
+from vi_toolkit._checks import check_instance, check_positive_int, describe
 from vi_toolkit.information._operands import as_probabilities, log_probs
 from vi_toolkit.information.divergences import kl_divergence
 from vi_toolkit.information.entropies import cross_entropy, entropy
@@ -29,7 +29,9 @@ def information_content(event: Any, distribution: Distribution | None = None, *,
         unit: "nats", "bits" or "bans".
 
     Raises:
-        ValueError: if a probability is not between 0 and 1, or ``unit`` is unknown.
+        TypeError: if ``event`` holds no numbers, or ``distribution`` is none.
+        ValueError: if a probability is not between 0 and 1, a value has another shape than the distribution's, or
+            ``unit`` is unknown.
 
     Example:
         >>> from vi_toolkit import information
@@ -38,10 +40,17 @@ def information_content(event: Any, distribution: Distribution | None = None, *,
 
     Source: Shannon (1948), A mathematical theory of communication, doi:10.1002/j.1538-7305.1948.tb01338.x.
     """
+    try:
+        probability = np.asarray(event, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"event: expected numbers, got {describe(event)}.") from None
     if distribution is not None:
+        check_instance(distribution, Distribution, "distribution", "For instance, numpyro.distributions.Poisson(3.0).")
+        shape = distribution.event_shape
+        if shape and probability.shape[-len(shape) :] != shape:
+            raise ValueError(f"event: expected event shape {shape}, as the distribution has, got {probability.shape}.")
         log_p = np.asarray(log_probs(distribution, jnp.asarray(event)), np.float64)
     else:
-        probability = np.asarray(event, np.float64)
         if not ((probability >= 0) & (probability <= 1)).all():
             raise ValueError(
                 f"event: expected probabilities between 0 and 1, got {event}. A value needs its distribution."
@@ -131,7 +140,7 @@ def expected_code_length(p: Any, q: Any = None, *, block: int = 1) -> CodeLength
         raise ValueError(f"q: expected two probability vectors of one length, got shapes {p.shape} and {q.shape}.")
     if block * np.log(len(p)) > np.log(MAX_BLOCKS):
         raise ValueError(f"block: expected at most {MAX_BLOCKS:,} different blocks, got {len(p)} to the {block}.")
-    of_p, of_q = (np.array([np.prod(each) for each in product(vector, repeat=block)]) for vector in (p, q))
+    of_p, of_q = (reduce(np.kron, [vector] * block) for vector in (p, q))  # of every block, in order
     shannon, huffman = shannon_code(of_q), huffman_code(of_q)
     return CodeLengths(
         shannon=mean_length(shannon, of_p) / block,
@@ -148,28 +157,38 @@ def expected_code_length(p: Any, q: Any = None, *, block: int = 1) -> CodeLength
 def shannon_code(q: np.ndarray) -> tuple[str | None, ...]:
     """Words of ceil(-log2 q_i) bits."""
     with np.errstate(divide="ignore"):
-        lengths = np.ceil(-np.log2(q) - 1e-12)  # not a bit more where -log2 q is whole but for rounding
-    return _words(np.maximum(lengths, 1.0))
+        exact = -np.log2(q)
+    lengths = np.ceil(exact - 1e-12)  # not a bit more where -log2 q is whole but for rounding
+    return _words(np.maximum(lengths if _fits(lengths) else np.ceil(exact), 1.0))
+
+
+def _fits(lengths: np.ndarray) -> bool:
+    """Kraft's inequality, sum_i 2^(-length_i) <= 1, in whole numbers."""
+    whole = [int(length) for length in lengths[np.isfinite(lengths)]]
+    longest = max(whole)
+    return sum(1 << (longest - length) for length in whole) <= 1 << longest
 
 
 def huffman_code(q: np.ndarray) -> tuple[str | None, ...]:
     """Joins the two least likely groups of symbols, again and again; each time their words grow by one bit."""
-    lengths = np.where(q > 0.0, 0.0, np.inf)
-    heap = [(float(q[i]), i, [i]) for i in np.flatnonzero(q)]
-    if len(heap) == 1:
-        lengths[heap[0][1]] = 1.0  # even the only symbol needs a word
+    lengths = np.full(2 * len(q), np.inf)  # of the symbols, and then of the groups in the order they are made
+    heap = [(float(q[i]), int(i)) for i in np.flatnonzero(q)]
     heapq.heapify(heap)
+    joined: list[tuple[int, int]] = []
     while len(heap) > 1:
-        (first, order, symbols), (second, _, others) = heapq.heappop(heap), heapq.heappop(heap)
-        lengths[symbols + others] += 1.0
-        heapq.heappush(heap, (first + second, order, symbols + others))
-    return _words(lengths)
+        (first, one), (second, other) = heapq.heappop(heap), heapq.heappop(heap)
+        heapq.heappush(heap, (first + second, len(q) + len(joined)))
+        joined.append((one, other))
+    lengths[heap[0][1]] = 0.0 if joined else 1.0  # even the only symbol needs a word
+    for number, parts in reversed(list(enumerate(joined))):
+        lengths[list(parts)] = lengths[len(q) + number] + 1.0
+    return _words(lengths[: len(q)])
 
 
 def _words(lengths: np.ndarray) -> tuple[str | None, ...]:
     """The prefix code with these lengths whose words are in order: each is the next number, in so many binary digits.
 
-    There is one where sum_i 2^(-length_i) <= 1, as Kraft's inequality says.
+    There is one where the lengths fit together, by Kraft's inequality.
     """
     words: list[str | None] = [None] * len(lengths)
     number, before = 0, 0

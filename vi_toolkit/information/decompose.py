@@ -26,9 +26,9 @@ class Decomposition:
     Example:
         >>> from vi_toolkit import information
         >>> print(information.decompose([0.5, 0.5], [0.25, 0.75], unit="bits"))
-        H(p)      entropy        1       bits
-        D(p‖q)    KL divergence  0.20752 bits
-        H(p, q)   cross-entropy  1.20752 bits   = H(p) + D(p‖q)
+        H(p)      entropy        1        bits
+        D(p‖q)    KL divergence  0.207519 bits
+        H(p, q)   cross-entropy  1.20752  bits   = H(p) + D(p‖q)
         exact sum
     """
 
@@ -73,7 +73,7 @@ def decompose(p: Any, q: Any, *, unit: str = "nats", key: Key | None = None, num
         q: another of the same kind and space; one of the two may be a target.
         unit: "nats", "bits" or "bans".
         key: a JAX random key, needed where only Monte Carlo is left: the same draws then serve all three.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Returns:
         The three; printing them shows a table.

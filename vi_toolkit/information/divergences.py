@@ -1,6 +1,6 @@
 """How far one distribution is from another: the divergences of Kullback and Leibler, Renyi, and their relatives.
 
-All take p and q as `cross_entropy` does, and return 0 exactly where p = q. Those in nats take ``unit``.
+All take p and q as `cross_entropy` does, and are 0 where p = q. Those in nats take ``unit``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def kl_divergence(
         q: another of the same kind and space; one of the two may be a target.
         unit: "nats", "bits" or "bans".
         key: a JAX random key, needed where only Monte Carlo is left.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Returns:
         The divergence, its standard error, and the route to it; infinite where p > 0 = q.
@@ -63,7 +63,7 @@ def jeffreys(p: Any, q: Any, *, unit: str = "nats", key: Key | None = None, num_
         q: as for `kl_divergence`.
         unit: "nats", "bits" or "bans".
         key: a JAX random key, needed where only Monte Carlo is left.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Raises:
         TypeError, ValueError: as `kl_divergence` does.
@@ -90,7 +90,7 @@ def jensen_shannon(
         q: as for `kl_divergence`.
         unit: "nats", "bits" or "bans".
         key: a JAX random key, needed where only Monte Carlo is left.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Raises:
         TypeError, ValueError: as `kl_divergence` does.
@@ -113,7 +113,7 @@ def jensen_shannon_distance(p: Any, q: Any, *, key: Key | None = None, num_draws
         p: as for `kl_divergence`, but for draws.
         q: as for `kl_divergence`.
         key: a JAX random key, needed where only Monte Carlo is left.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Raises:
         TypeError, ValueError: as `kl_divergence` does.
@@ -143,7 +143,7 @@ def renyi_divergence(
             order, exchange p and q: (1 - a) D_a(p‖q) = a D_(1-a)(q‖p).
         unit: "nats", "bits" or "bans".
         key: a JAX random key, needed where only Monte Carlo is left.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Raises:
         TypeError, ValueError: as `kl_divergence` does, and if ``order`` is negative or not finite.
@@ -178,7 +178,7 @@ def tsallis_divergence(p: Any, q: Any, *, order: float, key: Key | None = None, 
         q: as for `kl_divergence`.
         order: a, at least 0.
         key: a JAX random key, needed where only Monte Carlo is left.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Raises:
         TypeError, ValueError: as `kl_divergence` does, and if ``order`` is negative or not finite.
@@ -209,7 +209,7 @@ def chi_square(p: Any, q: Any, *, key: Key | None = None, num_draws: int = 10_00
         p: as for `kl_divergence`.
         q: as for `kl_divergence`.
         key: a JAX random key, needed where only Monte Carlo is left.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Raises:
         TypeError, ValueError: as `kl_divergence` does.
@@ -233,7 +233,7 @@ def hellinger(p: Any, q: Any, *, key: Key | None = None, num_draws: int = 10_000
         p: as for `kl_divergence`.
         q: as for `kl_divergence`.
         key: a JAX random key, needed where only Monte Carlo is left.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Raises:
         TypeError, ValueError: as `kl_divergence` does.
@@ -257,7 +257,7 @@ def total_variation(p: Any, q: Any, *, key: Key | None = None, num_draws: int = 
         p: as for `kl_divergence`; also from draws, roughly (see Returns).
         q: as for `kl_divergence`.
         key: a JAX random key, needed where only Monte Carlo is left.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Returns:
         The distance, its standard error, and the route to it. From draws it is too large, by up to n^(-1/4).

@@ -29,7 +29,7 @@ def entropy(p: Any, *, unit: str = "nats", key: Key | None = None, num_draws: in
             dimensions, or draws wrapped by `from_draws`.
         unit: "nats", "bits" or "bans".
         key: a JAX random key, needed where only Monte Carlo is left.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Returns:
         The entropy, its standard error, and the route to it.
@@ -67,7 +67,7 @@ def cross_entropy(
             in one and two dimensions, and otherwise from the other's draws unless the target knows it.
         unit: "nats", "bits" or "bans".
         key: a JAX random key, needed where only Monte Carlo is left.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Returns:
         The cross-entropy, its standard error, and the route to it; infinite where p > 0 = q.
@@ -98,7 +98,7 @@ def renyi_entropy(
         order: a, at least 0. Of order 0 it is the log of the number of possible outcomes (or of their volume).
         unit: "nats", "bits" or "bans".
         key: a JAX random key, needed where only Monte Carlo is left.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Raises:
         TypeError, ValueError: as `entropy` does, and if ``order`` is negative or not finite.
@@ -122,7 +122,7 @@ def tsallis_entropy(p: Any, *, order: float, key: Key | None = None, num_draws: 
         p: as for `entropy`, but for draws.
         order: a, at least 0.
         key: a JAX random key, needed where only Monte Carlo is left.
-        num_draws: how many draws Monte Carlo takes.
+        num_draws: how many draws Monte Carlo takes, at least 100.
 
     Raises:
         TypeError, ValueError: as `entropy` does, and if ``order`` is negative or not finite.

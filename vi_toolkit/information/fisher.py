@@ -10,9 +10,11 @@ import numpy as np
 from vi_toolkit._checks import check_positive_int
 from vi_toolkit._types import Key
 from vi_toolkit.information import _closed_forms
-from vi_toolkit.information._measure import check_needed_key, check_spaces
-from vi_toolkit.information._operands import EXPECTED, Vectors, as_operand, in_chunks, is_density, scores
-from vi_toolkit.information._quadrature import dimension, integrate
+from vi_toolkit.information._charts import event_shape
+from vi_toolkit.information._measure import check_against_density, check_needed_key, check_spaces
+from vi_toolkit.information._monte_carlo import check_enough
+from vi_toolkit.information._operands import EXPECTED, Vectors, as_operand, in_chunks, is_density, logs_at, scores
+from vi_toolkit.information._quadrature import integrate, space_of
 from vi_toolkit.information.measurement import Measurement
 from vi_toolkit.information.sample import Sample
 
@@ -51,38 +53,43 @@ def fisher_divergence(p: Any, q: Any, *, key: Key | None = None, num_draws: int 
             raise TypeError(f"{name}: expected a continuous distribution or a target, got another of: {EXPECTED}.")
         if not is_density(operand) and (operand.is_discrete or operand.batch_shape):
             raise ValueError(f"{name}: expected one continuous distribution, got {type(operand).__name__}.")
-    if not is_density(p) and not is_density(q):
+    if is_density(p) or is_density(q):
+        check_against_density(p, q)
+    else:
         check_spaces(p, q)
         closed = _closed_forms.fisher(p, q)
         if closed is not None:
             return Measurement(closed, 0.0, "closed form")
-    if dimension(p, q) <= 2:
-        integral = integrate(partial(_integrand, p, q), p, q)
-        if integral is not None:
-            error = np.where(np.isfinite(integral.error), integral.error, 0.0)
-            return Measurement(float(integral.value[0]), float(error[0]), "quadrature")
+    space = space_of(p, q)
+    integral = None if space is None else integrate(partial(_integrand, p, q), space)
+    if integral is not None:
+        error = np.where(np.isfinite(integral.error), integral.error, 0.0)
+        return Measurement(float(integral.value[0]), float(error[0]), "quadrature")
     return _monte_carlo(p, q, key, num_draws)
 
 
 def _integrand(
     p: Any, q: Any, x: np.ndarray, log_volume: np.ndarray, log_p: np.ndarray, log_q: np.ndarray
 ) -> np.ndarray:
-    density = np.exp(log_p + log_volume)
+    mass = np.exp(log_p + log_volume)
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.where(density > 0.0, density * squared_difference(p, q, x), 0.0)[:, None]
+        return np.where(mass > 0.0, mass * _squared_difference(p, q, x, log_q), 0.0)[:, None]
 
 
-def squared_difference(p: Any, q: Any, x: np.ndarray) -> np.ndarray:
-    """|∇ log p - ∇ log q|^2 at every row of x."""
-    difference = in_chunks(scores, p, x) - in_chunks(scores, q, x)
-    return np.sum(difference.reshape(len(x), -1) ** 2, axis=1)
+def _squared_difference(p: Any, q: Any, x: np.ndarray, log_q: np.ndarray) -> np.ndarray:
+    """|∇ log p - ∇ log q|^2 at every row of x; infinite where q is zero and has no slope."""
+    slopes = [in_chunks(scores, each, x.reshape(len(x), *event_shape(each))) for each in (p, q)]
+    of_p, of_q = (slope.reshape(len(x), -1) for slope in slopes)
+    return np.where(log_q > -np.inf, np.sum((of_p - of_q) ** 2, axis=1), np.inf)
 
 
 def _monte_carlo(p: Any, q: Any, key: Any, num_draws: int) -> Measurement:
     if is_density(p):
         raise ValueError("p: in more than two dimensions it must be a distribution, since its draws are needed.")
     check_needed_key("Fisher divergence", key)
+    check_enough(num_draws)
     x = np.asarray(p.sample(key, (num_draws,)))
-    values = squared_difference(p, q, x)
-    se = float(values.std(ddof=1) / np.sqrt(num_draws))
-    return Measurement(float(values.mean()), se, f"Monte Carlo, {num_draws:,} draws")
+    values = _squared_difference(p, q, x, logs_at(q, x))
+    with np.errstate(invalid="ignore"):
+        value, se = float(values.mean()), float(values.std(ddof=1) / np.sqrt(num_draws))
+    return Measurement(value, se if np.isfinite(value) else 0.0, f"Monte Carlo, {num_draws:,} draws")

@@ -16,8 +16,9 @@ class Measurement:
 
     Attributes:
         value: a number, or an array where the arguments were arrays of distributions. Infinite where that is right.
-        se: the standard error where draws were used, the estimated error of a quadrature, and 0 where it is exact (but
-            for rounding); of the shape of ``value``.
+        se: the standard error where draws were used, the estimated error of a quadrature (or of a sum of probabilities
+            that NumPyro does not know to all digits), and 0 where it is exact but for rounding; of the shape of
+            ``value``.
         route: how it was found: "closed form", "exact sum", "quadrature", "Monte Carlo", ...
         unit: "nats", "bits" or "bans"; "" for what has no unit, or that of the variable.
 

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpyro.distributions import Distribution, MixtureGeneral, MixtureSameFamily, MultivariateNormal, Normal
+from numpyro.distributions import (
+    Distribution,
+    ExpandedDistribution,
+    Independent,
+    LowRankMultivariateNormal,
+    MixtureGeneral,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+)
 from scipy.special import logsumexp
 
 from vi_toolkit._checks import check_key, check_positive_int, describe
@@ -88,34 +97,38 @@ def kl_between_mixtures(key: Key, p: Distribution, q: Distribution, *, num_draws
 
 
 def components(distribution: Any, name: str) -> tuple[np.ndarray, list[Gaussian]]:
-    """Log weights (K,) and Gaussians of a mixture."""
+    """Log weights (K,) and Gaussians of a mixture; components of weight zero are left out."""
     if isinstance(distribution, MixtureSameFamily):
-        log_weights, parts = distribution.mixing_distribution.probs, _split(distribution.component_distribution)
+        weights, parts = distribution.mixing_distribution.probs, _split(distribution.component_distribution)
     elif isinstance(distribution, MixtureGeneral):
-        log_weights = distribution.mixing_distribution.probs
+        weights = distribution.mixing_distribution.probs
         parts = [as_gaussian(part) for part in distribution.component_distributions]
     else:
-        log_weights, parts = np.ones(1), [as_gaussian(distribution) if isinstance(distribution, Distribution) else None]
+        weights, parts = np.ones(1), [as_gaussian(distribution) if isinstance(distribution, Distribution) else None]
     found = [part for part in parts if part is not None]
-    if len(found) < len(parts) or np.ndim(log_weights) != 1:
+    if len(found) < len(parts) or np.ndim(weights) != 1:
         raise TypeError(f"{name}: expected one normal distribution or mixture of them, got {describe(distribution)}.")
-    with np.errstate(divide="ignore"):
-        return np.log(np.asarray(log_weights, np.float64)), found
+    weights = np.asarray(weights, np.float64)
+    return np.log(weights[weights > 0.0]), [part for part, weight in zip(found, weights, strict=True) if weight > 0.0]
 
 
 def _split(batch: Distribution) -> list[Gaussian | None]:
     """The components that NumPyro holds as one distribution with a batch axis."""
     (count,) = batch.batch_shape
-    mean = np.asarray(batch.mean, np.float64).reshape(count, -1)
-    if isinstance(batch, MultivariateNormal):
-        roots = np.asarray(batch.scale_tril, np.float64)
-    elif as_gaussian(batch.to_event(1) if isinstance(batch, Normal) else batch.expand((count,)).to_event(1)) is None:
+    base = batch
+    while isinstance(base, (Independent, ExpandedDistribution)):
+        base = base.base_dist
+    is_vector = isinstance(base, (MultivariateNormal, LowRankMultivariateNormal)) and len(batch.event_shape) == 1
+    if not (is_vector or isinstance(base, Normal)):
         return [None] * count
-    elif hasattr(batch, "cov_factor"):
-        roots = np.linalg.cholesky(np.asarray(batch.covariance_matrix, np.float64))
-    else:
+    mean = np.asarray(batch.mean, np.float64).reshape(count, -1)
+    if isinstance(base, Normal):
         sds = np.sqrt(np.asarray(batch.variance, np.float64)).reshape(count, -1)
         roots = np.stack([np.diag(sd) for sd in sds])
+    elif isinstance(base, MultivariateNormal):
+        roots = np.asarray(base.scale_tril, np.float64)
+    else:
+        roots = np.linalg.cholesky(np.asarray(base.covariance_matrix, np.float64))
     roots = np.broadcast_to(roots, (count, mean.shape[1], mean.shape[1]))
     return [Gaussian(*part) for part in zip(mean, roots, strict=True)]
 

@@ -14,7 +14,7 @@ from vi_toolkit._types import Key
 from vi_toolkit.information import _gaussian
 from vi_toolkit.information._functionals import KL
 from vi_toolkit.information._measure import check_needed_key
-from vi_toolkit.information._neighbours import NUM_NEIGHBOURS
+from vi_toolkit.information._neighbours import NUM_NEIGHBOURS, in_common_units, with_error
 from vi_toolkit.information._operands import as_probabilities, is_density
 from vi_toolkit.information.measurement import Measurement, in_unit, plain
 from vi_toolkit.information.sample import Sample
@@ -87,14 +87,16 @@ def _of_distribution(p: Distribution, split: int, key: Any, num_draws: int) -> M
 
 
 def _from_pairs(x: np.ndarray, y: np.ndarray) -> Measurement:
+    (x,), (y,) = (in_common_units(each)[0] for each in (x, y))  # which does not change the information
+    return with_error(_information, x, y)
+
+
+def _information(x: np.ndarray, y: np.ndarray) -> float:
     """psi(k) + psi(n) - E[psi(n_x + 1) + psi(n_y + 1)], n_x the draws of x nearer than the pair's k-th neighbour."""
-    n, k = len(x), NUM_NEIGHBOURS
-    if n <= k:
-        raise ValueError(f"draws: expected more than {k} pairs, got {n}.")
-    distance = cKDTree(np.hstack([x, y])).query(np.hstack([x, y]), k=k + 1, p=np.inf)[0][:, -1]
+    n, k, pairs = len(x), NUM_NEIGHBOURS, np.hstack([x, y])
+    distance = cKDTree(pairs).query(pairs, k=[k + 1], p=np.inf)[0][:, 0]
     if (distance == 0.0).any():
         raise ValueError(f"draws: a pair has {k} others at distance 0. Nearest neighbours need draws without repeats.")
     radius = np.nextafter(distance, 0.0)
     closer = [cKDTree(part).query_ball_point(part, radius, p=np.inf, return_length=True) - 1 for part in (x, y)]
-    terms = digamma(k) + digamma(n) - digamma(closer[0] + 1) - digamma(closer[1] + 1)
-    return Measurement(float(terms.mean()), float(terms.std(ddof=1) / np.sqrt(n)), f"{k} nearest neighbours")
+    return float(digamma(k) + digamma(n) - (digamma(closer[0] + 1) + digamma(closer[1] + 1)).mean())

@@ -33,7 +33,8 @@ def from_draws(draws: Any) -> Sample:
     """Lets a set of draws take the place of the distribution that they came from.
 
     Args:
-        draws: independent draws, of shape (draws,) or (draws, dim), at least two.
+        draws: independent draws, of shape (draws,) or (draws, dim), at least two; nearest neighbours need ten. Their
+            units do not matter. Standard errors do not cover the bias of nearest neighbours, which grows with dim.
 
     Returns:
         The sample.

@@ -14,14 +14,16 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from scipy.special import expit
 
-from vi_toolkit._checks import check_finite, check_positive_int
+from vi_toolkit._checks import check_finite, check_positive_int, describe
 from vi_toolkit._types import Key
 from vi_toolkit.information import _gaussian
 from vi_toolkit.information._adaptive import integrate_boxes
 from vi_toolkit.information._discrete import outcomes_of
 from vi_toolkit.information._measure import check_needed_key, check_spaces
-from vi_toolkit.information._monte_carlo import squared_error
+from vi_toolkit.information._monte_carlo import check_enough, squared_error
 from vi_toolkit.information._operands import EXPECTED, Vectors, as_operand, logs_at
+from vi_toolkit.information._quantiles import quantiles
+from vi_toolkit.information._tails import tail
 from vi_toolkit.information.measurement import Measurement, plain
 from vi_toolkit.information.sample import Sample
 
@@ -85,6 +87,7 @@ def wasserstein(
     if found is not None:
         return found
     key = check_needed_key("Wasserstein distance", key)
+    check_enough(num_draws)
     key_p, key_q = jax.random.split(key)
     x, y = (
         np.asarray(each.sample(own_key, (num_draws,)), np.float64).reshape(num_draws, -1)
@@ -98,47 +101,53 @@ def _between_distributions(p: Distribution, q: Distribution, order: int) -> Meas
         outcomes = None if p.event_shape else outcomes_of(p, q)
         if outcomes is None:
             return None
-        masses = [np.exp(logs_at(each, outcomes)) for each in (p, q)]
-        return Measurement(_on_the_line(outcomes, masses[0], outcomes, masses[1], order), 0.0, "exact sum")
+        x = outcomes.values
+        masses = [np.exp(logs_at(each, x)) for each in (p, q)]
+        return Measurement(_on_the_line(x, masses[0], x, masses[1], order), 0.0, "exact sum")
     gaussians = _gaussian.as_gaussian(p), _gaussian.as_gaussian(q)
     if gaussians[0] is not None and gaussians[1] is not None:
         if order == 2:
             return Measurement(_gaussian.wasserstein_2(gaussians[0], gaussians[1]), 0.0, "closed form")
         if np.allclose(gaussians[0].covariance, gaussians[1].covariance, rtol=1e-14, atol=0.0):
             return Measurement(float(np.linalg.norm(gaussians[0].mean - gaussians[1].mean)), 0.0, "closed form")
-    return None if p.event_shape else _by_quantiles(p, q, order)
+    return _by_quantiles(p, q, order) if p.event_shape in ((), (1,)) else None
 
 
 def _by_quantiles(p: Distribution, q: Distribution, order: int) -> Measurement | None:
-    """∫ |F^-1(u) - G^-1(u)|^k du over u = 1 / (1 + e^-v); None where NumPyro knows no quantiles."""
-    try:
-        values = partial(_cost, p, q, order)
-        values(np.zeros((1, 1)))
-    except NotImplementedError:
+    """∫ |F^-1(u) - G^-1(u)|^k du over u = 1 / (1 + e^-v); None where NumPyro knows no distribution function."""
+    if any(quantiles(each, np.array([0.5])) is None for each in (p, q)):
         return None
-    reach = 36.0 if jnp.result_type(float) == jnp.float64 else 15.0  # beyond, u cannot be told from one
+    values = partial(_cost, p, q, order)
+    reach = 20.0 if jnp.result_type(float) == jnp.float64 else 10.0  # beyond, 1 - u has too few digits
     edges = np.unique([*np.linspace(-reach, reach, 13), *np.linspace(-6.0, 6.0, 13)])
-    tolerance = max(1e-11, 20.0 * float(np.finfo(jnp.result_type(float)).eps))
+    tolerance = max(1e-10, 20.0 * float(np.finfo(jnp.result_type(float)).eps))
     found = integrate_boxes(values, edges[:-1, None], edges[1:, None], tolerance)
-    value = float(found.value[0]) ** (1.0 / order)
+    beyond = tail(values, [edges], found.value)
+    value = float(found.value[0] + beyond.value[0]) ** (1.0 / order)
     slope = value ** (1 - order) / order if value > 0 else 1.0
-    return Measurement(value, float(found.error[0]) * slope, "quadrature")
+    return Measurement(value, float(found.error[0] + beyond.error[0]) * slope, "quadrature")
 
 
 def _cost(p: Distribution, q: Distribution, order: int, v: np.ndarray) -> np.ndarray:
-    u = jnp.asarray(expit(v[:, 0]))
-    distance = np.abs(np.asarray(p.icdf(u), np.float64) - np.asarray(q.icdf(u), np.float64))
-    return (distance**order * expit(v[:, 0]) * expit(-v[:, 0]))[:, None]
+    u = expit(v[:, 0])
+    distance = np.abs(quantiles(p, u) - quantiles(q, u))
+    return (distance**order * u * expit(-v[:, 0]))[:, None]
 
 
 def _between_vectors(p: np.ndarray, q: np.ndarray, order: int, positions: Any) -> Measurement:
     if p.shape[-1] != q.shape[-1]:
         raise ValueError(f"q: expected {p.shape[-1]} outcomes along the last axis, as p, got {q.shape[-1]}.")
-    x = np.arange(p.shape[-1]) if positions is None else np.asarray(positions)
+    try:
+        x = np.arange(p.shape[-1]) if positions is None else np.asarray(positions, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"positions: expected numbers, got {describe(positions)}.") from None
     if x.shape != p.shape[-1:]:
         raise ValueError(f"positions: expected one number for each of the {p.shape[-1]} outcomes, got shape {x.shape}.")
     check_finite(x, "positions")
-    p, q = np.broadcast_arrays(p, q)
+    try:
+        p, q = np.broadcast_arrays(p, q)
+    except ValueError:
+        raise ValueError(f"q: expected a shape that goes with p's, {p.shape}, got {q.shape}.") from None
     rows = zip(p.reshape(-1, len(x)), q.reshape(-1, len(x)), strict=True)
     values = np.array([_on_the_line(x, first, x, second, order) for first, second in rows]).reshape(p.shape[:-1])
     return Measurement(plain(values), plain(np.zeros(values.shape)), "exact sum")
@@ -167,8 +176,9 @@ def _between_samples(x: np.ndarray, y: np.ndarray, order: int, route: str) -> Me
     distance: Callable[[np.ndarray, np.ndarray], float] = partial(_sorted if x.shape[1] == 1 else _matched, order)
     value = distance(x, y)
     left_out = []
-    for group in range(NUM_GROUPS):
-        kept_x, kept_y = (np.arange(len(draws)) % NUM_GROUPS != group for draws in (x, y))
+    num_groups = min(NUM_GROUPS, len(x), len(y))
+    for group in range(num_groups):
+        kept_x, kept_y = (np.arange(len(draws)) % num_groups != group for draws in (x, y))
         left_out.append(distance(x[kept_x], y[kept_y]))
     return Measurement(value, float(np.sqrt(squared_error(left_out))), route)
 
