@@ -44,6 +44,7 @@ def test_agrees_with_closed_forms(make):
     known = make()
     found = exact.grid(known.target)
     check_agreement(known, found, 1e-8)
+    assert abs(found.log_evidence - known.log_evidence) <= found.log_evidence_error == 1e-8
     assert found.how == "quadrature, relative error below 1e-08"
     check_draws(found, 20_000)
     if known.modes is None:
@@ -77,6 +78,24 @@ def test_kinks_and_edges():
     uniform = from_log_density(lambda z: jnp.where(jnp.abs(z[0] - 1.0) < 0.5, 0.0, -jnp.inf), dim=1)
     edges = exact.grid(uniform, relative_tolerance=1e-4)
     np.testing.assert_allclose([edges.log_evidence, edges.mean[0], edges.sd[0] ** 2], [0.0, 1.0, 1 / 12], atol=1e-4)
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: GAUSSIAN([0.2, 0.8], [[-5.0], [40.0]], [[[1.0]], [[0.01]]]),
+        lambda: zoo.skewed(2),
+        lambda: zoo.student_t(1, degrees_of_freedom=1.0),
+        lambda: zoo.student_t(2, degrees_of_freedom=3.0),
+        lambda: zoo.donut(radius=5.0, sd=0.1),
+        lambda: zoo.funnel(2),
+    ],
+)
+def test_the_error_that_is_stated_is_kept(make, tolerance):
+    known = make()
+    found = exact.grid(known.target, relative_tolerance=tolerance)
+    assert abs(found.log_evidence - known.log_evidence) <= found.log_evidence_error == tolerance
 
 
 def test_a_model_of_two_unknowns():

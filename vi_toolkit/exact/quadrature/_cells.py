@@ -27,6 +27,7 @@ class Cells(NamedTuple):
     high: np.ndarray  # (cells, d)
     values: np.ndarray  # (cells, n), (cells, n, n) or (cells, n, n, n)
     integrals: np.ndarray  # (cells, 2), of f and of (1 + |u|^2) f
+    first_moment: np.ndarray  # (cells,), the integral of |u| f
     unresolved: np.ndarray  # (cells, d), what is not resolved of the integral of f along every axis
     change: np.ndarray  # (cells, 2), of the integrals when the cell is halved along every axis; nan: not known yet
     settled: np.ndarray  # (cells,), whether the widths of its neighbours have been looked at
@@ -37,9 +38,17 @@ def make_cells(density: Density, low: np.ndarray, high: np.ndarray) -> Cells:
     dim, number = low.shape[1], len(low)
     nodes = node_positions(low, high, NODES[dim])
     values = density(nodes.reshape(-1, dim)).reshape(number, *[NODES[dim]] * dim)
-    integrals = _integrals(nodes, _node_masses(low, high, values))
-    unresolved = _unresolved(low, high, values)
-    return Cells(low, high, values, integrals, unresolved, np.full((number, 2), np.nan), np.zeros(number, dtype=bool))
+    masses = _node_masses(low, high, values)
+    return Cells(
+        low=low,
+        high=high,
+        values=values,
+        integrals=_integrals(nodes, masses),
+        first_moment=np.einsum("cn,cn->c", masses, np.linalg.norm(nodes, axis=2)),
+        unresolved=_unresolved(low, high, values),
+        change=np.full((number, 2), np.nan),
+        settled=np.zeros(number, dtype=bool),
+    )
 
 
 def integrals_by_halves(density: Density, low: np.ndarray, high: np.ndarray) -> np.ndarray:

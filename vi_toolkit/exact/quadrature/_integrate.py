@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from vi_toolkit.exact.quadrature._cells import Cells, join, make_cells, nodes, select
+from vi_toolkit.exact.quadrature._cells import Cells, join, make_cells, nodes
 from vi_toolkit.exact.quadrature._explore import Map, explore
 from vi_toolkit.exact.quadrature._refine import largest, partition, resolve, settle, verify
 from vi_toolkit.exact.quadrature._table import Frame
@@ -125,13 +125,9 @@ def _shell(low: np.ndarray, high: np.ndarray, margin: np.ndarray) -> tuple[np.nd
 def _shares_outside(cells: Cells, box: Box) -> np.ndarray:
     """The shares of the integrals of f, |u| f and |u|^2 f that lie outside the box: (3,)."""
     outside = np.any((cells.low >= box.high) | (cells.high <= box.low), axis=1)
-    return _radial_integrals(select(cells, outside)) / _radial_integrals(cells)
-
-
-def _radial_integrals(cells: Cells) -> np.ndarray:
-    """The integrals of f, |u| f and |u|^2 f."""
-    parts = [masses @ np.linalg.norm(u, axis=1)[:, None] ** np.arange(3) for masses, u in nodes(cells)]
-    return np.sum(parts, axis=0) if parts else np.zeros(3)
+    mass, weighted = cells.integrals.T
+    radial = np.stack([mass, cells.first_moment, weighted - mass])
+    return radial[:, outside].sum(axis=1) / radial.sum(axis=1)
 
 
 def _verified(frame: Frame, cells: Cells, tolerance: float) -> tuple[Cells, float]:
