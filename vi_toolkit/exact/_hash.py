@@ -1,185 +1,178 @@
-"""A hash of what a computation depends on: functions by their code, arrays by their bytes, libraries by version."""
+"""A hash of what a computation depends on: arrays by their bytes, functions by their code, the same in every process.
+
+A function is its bytecode with its constants, its defaults, what it closes over, and the globals that it reads, and so
+on through the functions among these. What has a name in the standard library, JAX, NumPy, NumPyro or SciPy stands by
+that name, since their versions stand beside every hash. Whatever is neither is refused: a hash that does not see a
+change would be worse than none.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import enum
 import hashlib
-import inspect
-import sys
-from collections.abc import Iterator, Mapping
-from functools import cache, partial
-from importlib import metadata
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from collections.abc import Iterable
+from functools import partial
+from itertools import chain
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-OURS = "vi_toolkit"  # its functions are hashed by their code, as a user's are: a version may be in the making
+from vi_toolkit._checks import describe
+from vi_toolkit.exact._bytecode import (
+    NotHashableError as NotHashableError,
+    content_of_code,
+    globals_read,
+    is_named,
+    is_trusted,
+)
 
+OURS = "vi_toolkit"  # its functions are read, as a user's are; its records are their names and fields
+CHECKERS = ("jaxtyping", "beartype")  # their wrappers test what goes in and out of a function, and change none of it
+COMPILED = type(jax.jit(lambda: None))
+# Parts of a class that say nothing of what its methods compute; and what dataclasses and named tuples generate.
+# fmt: off
+SKIPPED = (
+    "__abstractmethods__", "__annotate_func__", "__annotations__", "__annotations_cache__", "__dict__", "__doc__",
+    "__firstlineno__", "__module__", "__signature__", "__slots__", "__static_attributes__", "__weakref__", "_abc_impl",
+)
+GENERATED = (
+    "__dataclass_fields__", "__dataclass_params__", "__delattr__", "__eq__", "__getnewargs__", "__hash__", "__init__",
+    "__match_args__", "__new__", "__orig_bases__", "__replace__", "__repr__", "__setattr__", "_asdict",
+    "_field_defaults", "_fields", "_make", "_replace",
+)
+# fmt: on
 
-class NotHashableError(TypeError):
-    """An object of which it cannot be told whether it is the same."""
+Parts = tuple[str, Iterable[Any]]  # what kind of thing it is, and what it consists of
 
 
 def digest(*values: Any) -> str:
     """SHA-256 of the values, in hexadecimal digits.
 
-    A function stands for its bytecode, constants, defaults and closure, and for what it finds under the global names
-    that it uses, function by function; what belongs to an installed package, for its name and the package's version.
-
     Raises:
         NotHashableError: if a value, or something that a function uses, is of a kind whose content is not known.
     """
-    found = hashlib.sha256()
-    seen: set[int] = set()
-    for value in values:
-        for piece in _pieces(value, seen):
-            found.update(len(piece).to_bytes(8, "little"))
-            found.update(piece)
-    return found.hexdigest()
+    try:
+        return _Reader().read(values).hex()
+    except RecursionError:
+        raise NotHashableError("something that holds itself") from None
 
 
-def _pieces(value: Any, seen: set[int]) -> Iterator[bytes]:
-    """What tells a value from others, as bytes; each kind begins with its name."""
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic, np.dtype)):
-        yield f"{type(value).__name__} {value!r}".encode()
-    elif isinstance(value, enum.Enum):
-        yield f"enum {type(value).__qualname__}.{value.name}".encode()
-    elif isinstance(value, (np.ndarray, jax.Array)):
-        yield from _array(value)
-    elif isinstance(value, (tuple, list, set, frozenset, Mapping)):
-        yield from _collection(value, seen)
-    elif isinstance(value, CodeType):
-        yield from _code(value, seen)
-    elif isinstance(value, (partial, jax.tree_util.Partial)):
-        yield b"partial"
-        yield from _pieces((value.func, value.args, value.keywords), seen)
-    elif isinstance(value, ModuleType):
-        yield f"module {value.__name__} {_version(value.__name__)}".encode()
-    elif (installed := _installed(value)) is not None:
-        yield installed.encode()
-    elif isinstance(value, MethodType):
-        yield b"method"
-        yield from _pieces((value.__func__, value.__self__), seen)
-    elif isinstance(value, FunctionType):
-        yield from _function(inspect.unwrap(value, stop=lambda f: not _only_checks_types(f)), seen)
-    elif isinstance(value, type):
-        yield from _class(value, seen)
-    elif dataclasses.is_dataclass(value):
-        yield f"dataclass {type(value).__module__}.{type(value).__qualname__}".encode()
-        yield from _pieces([getattr(value, field.name) for field in dataclasses.fields(value)], seen)
-    elif isinstance(value, jax.tree_util.PyTreeDef):
-        yield from _structure(value, seen)
-    elif not isinstance(value, Iterator) and not jax.tree_util.treedef_is_leaf(jax.tree.structure(value)):
-        yield from _structure(jax.tree.structure(value), seen)
-        yield from _pieces(jax.tree.leaves(value), seen)
-    else:
-        raise NotHashableError(f"{type(value).__name__} {value!r:.60}")
+class _Reader:
+    """Reads values. What has an identity and was met before stands by its number: functions can hold themselves."""
 
+    def __init__(self) -> None:
+        self.met: dict[int, tuple[int, Any]] = {}  # by identity; the value is kept, so that its identity is not reused
 
-def _array(value: Any) -> Iterator[bytes]:
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-        value = jax.random.key_data(value)
-    array = np.asarray(value)
-    if array.dtype == object:
-        raise NotHashableError(f"an array of objects, of shape {array.shape}")
-    yield f"array {array.dtype.str} {array.shape}".encode()
-    yield array.tobytes()
+    def read(self, value: Any) -> bytes:
+        kind, parts = self._plain(value) or self._met(value) or self._code(value) or self._instance(value)
+        hashed = hashlib.sha256(kind.encode())
+        for part in parts:
+            content = part if isinstance(part, bytes) else self.read(part)
+            hashed.update(len(content).to_bytes(8) + content)
+        return hashed.digest()
 
-
-def _collection(value: Any, seen: set[int]) -> Iterator[bytes]:
-    yield f"{type(value).__name__} {len(value)}".encode()
-    if isinstance(value, Mapping):  # in order: a model's sites follow it
-        value = list(value.items())
-    elif isinstance(value, (set, frozenset)):
-        value = sorted(value, key=repr)
-    for item in value:
-        yield from _pieces(item, seen)
-
-
-def _structure(value: jax.tree_util.PyTreeDef, seen: set[int]) -> Iterator[bytes]:
-    """A tree's nodes, each by its type and what it holds beside its children, such as the function of a Partial."""
-    yield f"tree {value.num_leaves}".encode()
-    node = value.node_data()
-    if node is not None:
-        yield from _pieces(node, seen)
-        for child in value.children():
-            yield from _structure(child, seen)
-
-
-def _function(value: FunctionType, seen: set[int]) -> Iterator[bytes]:
-    yield f"function {value.__qualname__}".encode()
-    if id(value) in seen:  # it calls itself, or was met before
-        return
-    seen.add(id(value))
-    yield from _pieces((value.__code__, value.__defaults__, value.__kwdefaults__), seen)
-    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
-        yield name.encode()
-        yield from _pieces(cell.cell_contents, seen)
-    for name in sorted(_global_names(value.__code__)):
-        if name in value.__globals__:
-            yield name.encode()
-            yield from _pieces(value.__globals__[name], seen)
-
-
-def _only_checks_types(value: Any) -> bool:
-    """Whether a function is what jaxtyping or beartype put around one: that changes nothing of what it computes."""
-    made_by = (value.__globals__.get("__name__", ""), value.__code__.co_filename)
-    return hasattr(value, "__wrapped__") and (made_by[0].startswith("jaxtyping") or "beartype" in made_by[1])
-
-
-def _code(code: CodeType, seen: set[int]) -> Iterator[bytes]:
-    yield b"code"
-    yield code.co_code
-    yield from _pieces((code.co_names, code.co_varnames, code.co_freevars, code.co_argcount, code.co_flags), seen)
-    yield from _pieces(code.co_consts, seen)
-
-
-def _global_names(code: CodeType) -> set[str]:
-    nested = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return set(code.co_names).union(*(_global_names(inner) for inner in nested))
-
-
-def _class(value: type, seen: set[int]) -> Iterator[bytes]:
-    """A user's class by what it defines."""
-    yield f"class {value.__module__}.{value.__qualname__}".encode()
-    if id(value) in seen:
-        return
-    seen.add(id(value))
-    for name, member in sorted(vars(value).items()):
-        if isinstance(member, (staticmethod, classmethod)):
-            member = member.__func__
-        if isinstance(member, (FunctionType, int, float, str, tuple)) and name not in ("__doc__", "__firstlineno__"):
-            yield name.encode()
-            yield from _pieces(member, seen)
-    yield from _pieces(value.__bases__, seen)
-
-
-def _installed(value: Any) -> str | None:
-    """The name and version of a function, class or object of an installed package; None for others, and for ours."""
-    if isinstance(value, (FunctionType, BuiltinFunctionType, type, np.ufunc)) or hasattr(value, "__wrapped__"):
-        module, name = getattr(value, "__module__", None) or "builtins", getattr(value, "__qualname__", None)
-        name = name or getattr(value, "__name__", None)
-        version = _version(module)
-        if version is not None and name is not None and "<locals>" not in name:
-            return f"installed {module}.{name} {version}"
-    return None
-
-
-@cache
-def _packages() -> Mapping[str, list[str]]:
-    return metadata.packages_distributions()
-
-
-def _version(module: str) -> str | None:
-    """The version of the package that a module belongs to; None where it is not an installed one, or ours."""
-    top = module.partition(".")[0]
-    if top == OURS:
+    def _plain(self, value: Any) -> Parts | None:
+        """What is equal by its content alone."""
+        kind = type(value)
+        if value is None or value is ... or kind in (bool, int, str):
+            return kind.__name__, [repr(value).encode()]
+        if kind in (float, complex):
+            return kind.__name__, [np.asarray(value).tobytes()]
+        if kind is bytes:
+            return "bytes", [value]
+        if kind in (slice, range):
+            return kind.__name__, [value.start, value.stop, value.step]
+        if isinstance(value, (np.ndarray, np.generic, np.dtype, jax.Array)):
+            return self._array(value)
+        if kind in (tuple, list):
+            return kind.__name__, [len(value), *value]
+        if kind in (set, frozenset):
+            return "set", sorted(self.read(item) for item in value)
+        if kind is dict:
+            return "dict", [len(value), *(part for pair in value.items() for part in pair)]
         return None
-    if top in sys.stdlib_module_names and top != "__main__":
-        return "Python"  # whose version belongs to every hash
-    distributions = _packages().get(top)
-    return metadata.version(distributions[0]) if distributions else None
+
+    def _array(self, value: Any) -> Parts:
+        if isinstance(value, np.dtype):
+            return "dtype", [str(value)]
+        if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+            return "key", [str(jax.random.key_impl(value)), jax.random.key_data(value)]
+        if value.dtype.hasobject:
+            raise NotHashableError(f"an array of objects, of shape {value.shape}")
+        weak = bool(getattr(value, "weak_type", False))
+        return "array", [type(value).__name__, str(value.dtype), value.shape, weak, np.asarray(value).tobytes()]
+
+    def _met(self, value: Any) -> Parts | None:
+        if id(value) in self.met:
+            return "again", [self.met[id(value)][0]]
+        self.met[id(value)] = (len(self.met), value)
+        return None
+
+    def _code(self, value: Any) -> Parts | None:
+        """Functions, classes, modules, and what is bound to them."""
+        if is_named(value):
+            return "named", [value.__module__, getattr(value, "__qualname__", None) or value.__name__]
+        if isinstance(value, ModuleType):
+            if not is_trusted(value.__name__):
+                raise NotHashableError(f"the module {value.__name__} as a whole")
+            return "module", [value.__name__]
+        if isinstance(value, CodeType):
+            return "code", content_of_code(value)
+        if isinstance(value, FunctionType):
+            return self._function(value)
+        if isinstance(value, type):
+            return "class", [value.__qualname__, value.__bases__, _content_of_class(value)]
+        if isinstance(value, partial):
+            return "partial", [value.func, value.args, value.keywords]
+        if isinstance(value, MethodType):
+            return "method", [value.__func__, value.__self__]
+        if isinstance(value, (staticmethod, classmethod)):
+            return type(value).__name__, [value.__func__]
+        if isinstance(value, property):
+            return "property", [value.fget, value.fset, value.fdel]
+        return None
+
+    def _function(self, value: FunctionType) -> Parts:
+        home = value.__globals__.get("__name__", "")
+        if home.partition(".")[0] in CHECKERS and hasattr(value, "__wrapped__"):
+            return "checked", [value.__wrapped__]
+        try:
+            cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        except ValueError:
+            raise NotHashableError(f"{value.__qualname__}, which closes over what has no value yet") from None
+        attributes = {name: part for name, part in vars(value).items() if name != "__wrapped__"}
+        held = [value.__defaults__, value.__kwdefaults__, cells, attributes]
+        if is_trusted(home):
+            return "function of a package", [home, value.__code__.co_qualname, *held]
+        return "function", chain([value.__code__, *held], globals_read(value))
+
+    def _instance(self, value: Any) -> Parts:
+        """An instance whose attributes say all that it is; raises NotHashableError for any other."""
+        kind = type(value)
+        if kind is COMPILED:
+            return "compiled", [value.__wrapped__]
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return "named tuple", [kind, *value]
+        if isinstance(value, jax.tree_util.PyTreeDef):
+            return "tree", [value.num_leaves, value.node_data(), *value.children()]
+        if dataclasses.is_dataclass(value):
+            fields = [getattr(value, field.name) for field in dataclasses.fields(value)]
+            if kind.__module__.partition(".")[0] == OURS:
+                return "record", [kind.__module__, kind.__qualname__, fields]
+            return "dataclass", [kind, fields, dict(getattr(value, "__dict__", {}))]
+        is_of_numpyro = kind.__module__.partition(".")[0] == "numpyro"
+        if is_of_numpyro or isinstance(value, (jax.custom_jvp, jax.custom_vjp)):
+            return "instance", [kind, vars(value)]
+        raise NotHashableError(describe(value))
+
+
+def _content_of_class(kind: type) -> dict[str, Any]:
+    skipped = set(SKIPPED)
+    if dataclasses.is_dataclass(kind):
+        skipped |= set(GENERATED)
+    elif issubclass(kind, tuple):
+        skipped |= {*GENERATED, *getattr(kind, "_fields", ())}
+    return {name: part for name, part in sorted(vars(kind).items()) if name not in skipped}

@@ -61,7 +61,8 @@ def reference(
 
     Raises:
         TypeError: if ``key`` or ``target`` is something else, or a number is not whole.
-        ValueError: if a number is below 1 (below 2 for chains), or the log density is not finite at enough starts.
+        ValueError: if a number is below 1 (below 2 for chains), the log density is not finite at enough starts, or
+            ``cache`` is not a folder and cannot be made one.
         RuntimeError: if a check fails; the message names it, with its number.
 
     Example:
