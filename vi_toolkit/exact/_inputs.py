@@ -58,3 +58,18 @@ def check_symmetric(matrix: np.ndarray, name: str) -> None:
     gap = np.abs(matrix - matrix.T).max()
     if gap > SYMMETRY * np.abs(matrix).max():
         raise ValueError(f"{name}: expected a symmetric matrix; it differs from its transpose by up to {gap:.3g}.")
+
+
+def as_trials(trials: Any, successes: np.ndarray, name: str, hint: str) -> np.ndarray:
+    """The numbers of trials (n,) that go with counts of successes (n,), which are called ``name``."""
+    numbers = as_counts(trials, "trials")
+    if numbers.shape not in ((1,), successes.shape):
+        raise ValueError(f"trials: expected one number or {len(successes)}, as many as {name}, got {len(numbers)}.")
+    numbers = np.broadcast_to(numbers, successes.shape).copy()
+    if (successes > numbers).any():
+        index = int(np.argmax(successes > numbers))
+        raise ValueError(
+            f"{name}: expected at most the number of trials, got {successes[index]:.0f} of {numbers[index]:.0f} at "
+            f"index {index}. {hint}"
+        )
+    return numbers

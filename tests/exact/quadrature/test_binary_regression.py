@@ -132,7 +132,7 @@ def test_counts_are_as_many_zeros_and_ones():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (([[1.0]], [2.0]), ValueError, "y: expected 0 or 1, or at most the number of trials, got 2 of 1 at index 0"),
+        (([[1.0]], [2.0]), ValueError, "y: expected at most the number of trials, got 2 of 1 at index 0"),
         (([[1.0]], [1.0, 0.0]), ValueError, "y: expected one value for each of the 1 rows"),
         ((np.ones((2, 4)), [0.0, 1.0]), ValueError, "X: expected one to three columns, got 4"),
         ((np.ones((0, 1)), []), ValueError, "X: it is empty"),

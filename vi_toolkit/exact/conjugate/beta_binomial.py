@@ -13,7 +13,7 @@ import numpyro.distributions as dist
 from scipy.special import betaln, digamma, gammaln, polygamma
 
 from vi_toolkit._checks import check_positive, check_positive_int
-from vi_toolkit.exact._inputs import as_counts
+from vi_toolkit.exact._inputs import as_counts, as_trials
 from vi_toolkit.exact.conjugate._gamma import log_gamma_draws
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.targets import from_numpyro
@@ -58,7 +58,7 @@ def beta_binomial(successes: Any, trials: Any, *, a: float, b: float) -> ExactPo
     doi:10.1201/b16018.
     """
     k = as_counts(successes, "successes")
-    n = _trials(trials, k)
+    n = as_trials(trials, k, "successes", "Are successes and trials exchanged?")
     a, b = check_positive(a, "a"), check_positive(b, "b")
     alpha, beta = a + k.sum(), b + (n - k).sum()
     combinations = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
@@ -82,20 +82,6 @@ def beta_binomial(successes: Any, trials: Any, *, a: float, b: float) -> ExactPo
         args=args,
         kwargs=kwargs,
     )
-
-
-def _trials(trials: Any, successes: np.ndarray) -> np.ndarray:
-    n = as_counts(trials, "trials")
-    if n.shape not in ((1,), successes.shape):
-        raise ValueError(f"trials: expected one number or {len(successes)}, as many as successes, got {len(n)}.")
-    n = np.broadcast_to(n, successes.shape).copy()
-    if (successes > n).any():
-        index = int(np.argmax(successes > n))
-        raise ValueError(
-            f"successes: expected at most the number of trials, got {successes[index]:.0f} of {n[index]:.0f} at index "
-            f"{index}. Are successes and trials exchanged?"
-        )
-    return n
 
 
 def _draw_logit(alpha: float, beta: float, generator: np.random.Generator, num_draws: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 from vi_toolkit._checks import describe
-from vi_toolkit.exact._inputs import as_array, as_counts, as_regression
+from vi_toolkit.exact._inputs import as_array, as_counts, as_regression, as_trials
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.exact.quadrature._integrate import integrate, posterior_nodes
 from vi_toolkit.exact.quadrature.grid import TOLERANCES, summarise
@@ -31,7 +31,8 @@ def binary_regression(
             f"X: expected one to three columns, got {X.shape[1]}. For more coefficients, vi.exact.reference runs NUTS."
         )
     args = (X,)
-    kwargs = {"y": y, "trials": _trials(trials, y), "prior_sd": _prior_sds(prior_sd, X.shape[1])}
+    numbers = as_trials(trials, y, "y", "Counts of successes need trials=.")
+    kwargs = {"y": y, "trials": numbers, "prior_sd": _prior_sds(prior_sd, X.shape[1])}
     integral = integrate(from_numpyro(model, *args, **kwargs), TOLERANCES[X.shape[1]])
     posterior = summarise(integral)
     return replace(
@@ -52,20 +53,6 @@ def _predictive(link: Link, beta: np.ndarray, weights: np.ndarray, X: Any) -> di
         raise ValueError(f"X: expected new rows of {beta.shape[1]} columns, as the data have, got {describe(X)}.")
     probs = np.array([weights @ link(beta @ x) for x in X])
     return dist.Bernoulli(probs=np.clip(probs, 0.0, 1.0))
-
-
-def _trials(trials: Any, y: np.ndarray) -> np.ndarray:
-    numbers = as_counts(trials, "trials")
-    if numbers.shape not in ((1,), y.shape):
-        raise ValueError(f"trials: expected one number or {len(y)}, as many as rows of X, got {len(numbers)}.")
-    numbers = np.broadcast_to(numbers, y.shape).copy()
-    if (y > numbers).any():
-        index = int(np.argmax(y > numbers))
-        raise ValueError(
-            f"y: expected 0 or 1, or at most the number of trials, got {y[index]:.0f} of {numbers[index]:.0f} at index "
-            f"{index}. Counts of successes need trials=."
-        )
-    return numbers
 
 
 def _prior_sds(prior_sd: Any, dim: int) -> np.ndarray:
