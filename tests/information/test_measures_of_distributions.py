@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from numpyro.distributions import transforms
 from scipy import integrate, stats
-from scipy.special import betaln
+from scipy.special import betaln, digamma, polygamma
 
 from tests.information.strategies import COUNTS, HALF_LINE, INTERVAL, LINE, PAIRS
 from vi_toolkit import information
@@ -255,6 +255,26 @@ def test_what_lost_digits_hide_is_in_the_error():
         information.entropy(lost)
 
 
+def test_heavy_tails_and_bounds_in_closed_form():
+    """Between Cauchys, D = log((a + b)^2 / (4 a b)), half of them or whole; and cross-entropies by moments."""
+    for family in (lambda s: dist.Cauchy(0.0, s), dist.HalfCauchy):
+        for scale in (2.0, 1e6):
+            found = information.kl_divergence(family(1.0), family(scale)).value
+            assert found == pytest.approx(np.log((1 + scale) ** 2 / (4 * scale)), rel=1e-8)
+    constant = 0.5 * np.log(2 * np.pi)
+    for p, second_moment in (
+        (dist.Uniform(0.0, 2.0), 4 / 3),
+        (dist.Gamma(2.0, 1.0), 6.0),
+        (dist.Pareto(1.0, 2.2), 2.2 / 0.2),
+        (dist.StudentT(2.5, 0.0, 1.0), 5.0),
+        (dist.Beta(0.3, 0.5), 0.3 * 1.3 / (0.8 * 1.8)),
+    ):
+        found = information.cross_entropy(p, NORMAL)
+        assert abs(found.value - constant - 0.5 * second_moment) <= 1e-8 * found.value + found.se
+    paretos = information.kl_divergence(dist.Pareto(1.0, 2.0), dist.Pareto(1.0, 0.5)).value
+    assert paretos == pytest.approx(np.log(4.0) + 0.5 / 2.0 - 1.0, rel=1e-8)
+
+
 @pytest.mark.parametrize(("scale", "other"), [(1e-6, 1e6), (1e6, 1e-6), (1e-6, 1e-6), (1e6, 1e6)])
 def test_scales(scale, other):
     """D between Laplaces: log(b/a) + |d|/b + (a/b) e^(-|d|/a) - 1."""
@@ -406,6 +426,20 @@ def test_sums_against_scipy(name):
 def sum_of_terms(lp, lq):
     possible = lp > -700
     return np.sum(np.exp(lp[possible]) * (lp[possible] - lq[possible]))
+
+
+def test_a_sigmoid_that_stops_before_its_ends():
+    """NumPyro's sigmoid does, and loses the digits beside 1, where the other density is infinite: the error says so."""
+    between = dist.TransformedDistribution(dist.Normal(0.0, 1.0), transforms.SigmoidTransform())
+    spiky = dist.Beta(0.3, 0.3)
+    found = information.kl_divergence(spiky, between)  # E log x = psi(a) - psi(2 a), and E logit(x)^2 = 2 psi'(a)
+    expected = 0.5 * np.log(2 * np.pi) + polygamma(1, 0.3) + 2 * (digamma(0.3) - digamma(0.6))
+    expected -= information.entropy(spiky).value
+    assert abs(found.value - expected) < found.se < 0.1
+    back = information.cross_entropy(between, spiky)
+    x, weights = np.polynomial.hermite_e.hermegauss(150)
+    expected = betaln(0.3, 0.3) - weights @ (0.7 * (np.logaddexp(0.0, -x) + np.logaddexp(0.0, x))) / weights.sum()
+    assert abs(back.value - expected) < back.se + 1e-9
 
 
 def test_what_jax_loses_is_in_the_error():

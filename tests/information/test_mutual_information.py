@@ -82,12 +82,12 @@ def test_correlation_and_independence():
     assert information.mutual_information(independent).value == pytest.approx(0.0, abs=1e-14)
 
 
-@pytest.mark.parametrize("r", [0.0, 0.6, 0.9])
+@pytest.mark.parametrize("r", [0.0, 0.8])
 def test_pairs_of_draws(r):
     """The bias and the spread over sets of draws, whatever the units."""
     rng = np.random.default_rng(2)
     truth, found = -0.5 * np.log1p(-(r**2)), []
-    for _ in range(25):
+    for _ in range(20):
         x = rng.normal(size=1000)
         y = r * x + np.sqrt(1 - r**2) * rng.normal(size=1000)
         found.append(information.mutual_information(from_draws(1e6 * x), from_draws(1e-3 * y)))

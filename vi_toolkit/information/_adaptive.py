@@ -7,6 +7,7 @@ twenty; and in its releases up to 1.18 at least, with ``points`` it does not hal
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -72,14 +73,19 @@ def _parts(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _sums(f: Values, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Gauss-Legendre sums of f and of |f| over every box: (boxes, 2 components)."""
-    dim = low.shape[1]
+    unit, weights = _rule(low.shape[1])
+    nodes = (0.5 * (low + high))[:, None] + 0.5 * (high - low)[:, None] * unit
+    values = f(nodes.reshape(-1, low.shape[1])).reshape(len(low), len(unit), -1)
+    both = np.concatenate([values, np.abs(values)], axis=2)
+    return np.prod(0.5 * (high - low), axis=1)[:, None] * np.einsum("n,bnc->bc", weights, both)
+
+
+@cache
+def _rule(dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes (nodes, dim) and weights of the box from -1 to 1."""
     x, weights = leggauss(NUM_NODES[dim])
     unit = np.stack(np.meshgrid(*[x] * dim, indexing="ij"), axis=-1).reshape(-1, dim)
-    product = weights if dim == 1 else np.outer(weights, weights).ravel()
-    nodes = (0.5 * (low + high))[:, None] + 0.5 * (high - low)[:, None] * unit
-    values = f(nodes.reshape(-1, dim)).reshape(len(low), len(unit), -1)
-    both = np.concatenate([values, np.abs(values)], axis=2)
-    return np.prod(0.5 * (high - low), axis=1)[:, None] * np.einsum("n,bnc->bc", product, both)
+    return unit, weights if dim == 1 else np.outer(weights, weights).ravel()
 
 
 def _largest(share: np.ndarray, rest: float) -> np.ndarray:

@@ -15,7 +15,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions import Beta, Distribution, FoldedDistribution, TransformedDistribution, constraints
+from numpyro.distributions import (
+    Beta,
+    Distribution,
+    FoldedDistribution,
+    TransformedDistribution,
+    Uniform,
+    constraints,
+)
 from numpyro.distributions.transforms import biject_to
 from scipy.special import expit
 
@@ -63,10 +70,16 @@ def bounds(operand: Any) -> tuple[float, float] | None:
     """Where the support on the line begins and ends; None where it is none."""
     if is_density(operand):
         return -np.inf, np.inf
-    image = _image(operand)
-    if image is not None:
-        return image
-    support = operand.support
+    stated, image = _stated_bounds(operand.support), _image(operand)
+    if stated is None or image is None:
+        return stated or image
+    # NumPyro's maps to an interval stop a last digit before its ends.
+    low, high = (own if np.isclose(end, own, rtol=1e-6, atol=1e-30) else end
+                 for own, end in zip(stated, image, strict=True))  # fmt: skip
+    return low, high
+
+
+def _stated_bounds(support: constraints.Constraint) -> tuple[float, float] | None:
     while hasattr(support, "base_constraint"):
         support = support.base_constraint
     if support is constraints.real or support is constraints.real_vector:
@@ -118,17 +131,18 @@ def reach() -> float:
 def _charts_of_the_line(p: Any, q: Any, ends: list[float]) -> list[Chart]:
     draws = [part[:, 0] for part in places(p, q)]
     cuts = sorted({-np.inf, np.inf, *ends})
+    mirrored = all(isinstance(operand, (Beta, Uniform)) for operand in (p, q))  # whose log p(1 - x) has all digits
     return [
-        _chart_of_a_piece(low, high, [part[(part > low) & (part < high)] for part in draws])
+        _chart_of_a_piece(low, high, [part[(part > low) & (part < high)] for part in draws], mirrored)
         for low, high in pairwise(cuts)
     ]
 
 
-def _chart_of_a_piece(low: float, high: float, draws: list[np.ndarray]) -> Chart:
+def _chart_of_a_piece(low: float, high: float, draws: list[np.ndarray], mirrored: bool) -> Chart:
     draws = [part for part in draws if len(part)]
     if np.isfinite(low) and np.isfinite(high):
         edges = _edges([np.log((part - low) / (high - part)) for part in draws], reach())
-        return Chart(partial(_from_interval, low, high), [edges], (low, high))
+        return Chart(partial(_from_interval, low, high, mirrored and high == 1.0), [edges], (low, high))
     if np.isfinite(low) or np.isfinite(high):
         end, sign = (low, 1.0) if np.isfinite(low) else (high, -1.0)
         edges = _edges([np.log(sign * (part - end)) for part in draws], reach())
@@ -139,11 +153,11 @@ def _chart_of_a_piece(low: float, high: float, draws: list[np.ndarray]) -> Chart
     return Chart(partial(_from_line, centre, scale), [edges])
 
 
-def _from_interval(low: float, high: float, v: np.ndarray) -> Points:
+def _from_interval(low: float, high: float, mirrored: bool, v: np.ndarray) -> Points:
     up, down = expit(v[:, 0]), expit(-v[:, 0])
     x = np.where(v[:, 0] > 0.0, high - (high - low) * down, low + (high - low) * up)
     log_volume = np.log(high - low) - np.logaddexp(0.0, v[:, 0]) - np.logaddexp(0.0, -v[:, 0])
-    return Points(_within(x, low, high)[:, None], log_volume, (high - low) * down if high == 1.0 else None)
+    return Points(_within(x, low, high)[:, None], log_volume, (high - low) * down if mirrored else None)
 
 
 def _from_half_line(end: float, sign: float, v: np.ndarray) -> Points:

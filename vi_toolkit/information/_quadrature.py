@@ -62,7 +62,7 @@ def integrate(volumes: Volumes, space: Space) -> Integral | None:
     if lacking > 10.0 * _tolerance(len(space.charts[0].edges)):
         offsets = space.offsets[0] + float(np.log(masses[0])), space.offsets[1] + float(np.log(masses[1]))
         found = _integrate(volumes, space._replace(offsets=offsets)) or found
-        error = found.error + 10.0 * lacking * (1.0 + np.abs(found.value))
+        error = found.error + 10.0 * lacking * (_at_bounds(volumes, space) + np.abs(found.value))
         found = Integral(found.value, error)
     return Integral(found.value[:-2], found.error[:-2])
 
@@ -113,6 +113,18 @@ def _is_outside(operand: Any, chart: Chart) -> bool:
     """Whether the piece of the line that the chart covers is outside the support."""
     ends = bounds(operand) if len(chart.edges) == 1 else None
     return ends is not None and (chart.piece[0] >= ends[1] or chart.piece[1] <= ends[0])
+
+
+def _at_bounds(volumes: Volumes, space: Space) -> np.ndarray:
+    """How large the integrand is for its mass where the digits end beside the bounds of the line; at least 1."""
+    last_digit = 1.0 - float(np.log(np.finfo(jnp.result_type(float)).eps))
+    found = []
+    for chart in space.charts:
+        near = [-last_digit, last_digit][: int(np.isfinite(chart.piece).sum())]  # a half-line has its end at v = -inf
+        for values in np.abs(space.integrand(chart, volumes)(np.array(near)[:, None])) if near else []:
+            mass = values[-2:].sum()
+            found.append(values / mass if np.isfinite(values).all() and mass > 0.0 else np.ones_like(values))
+    return np.max([*found, np.ones_like(found[0])], axis=0) if found else np.ones(1)
 
 
 def _lacking(masses: np.ndarray) -> float:
