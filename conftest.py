@@ -8,6 +8,7 @@ Environment variables (the defaults are what `make test` uses):
     JAX_PLATFORMS=cpu       where the tests compute.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ import tests.typecheck
 X64 = os.environ.get("VI_TOOLKIT_X64", "1") != "0"
 TYPECHECK = os.environ.get("VI_TOOLKIT_TYPECHECK", "1") != "0"
 CACHE = os.environ.get("VI_TOOLKIT_CACHE", "1") != "0"
+MAX_MAPS = 25_000
 
 jax.config.update("jax_enable_x64", X64)
 if TYPECHECK:
@@ -69,6 +71,25 @@ def leave_nothing_behind() -> Iterator[None]:
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def drop_programs() -> Iterator[None]:
+    """Drops the compiled programs of earlier modules before there are too many.
+
+    Each takes several memory maps, of which Linux allows a process 65,530: beyond, LLVM ends the process.
+    """
+    yield
+    if num_maps() > MAX_MAPS:
+        jax.clear_caches()
+        gc.collect()
+
+
+def num_maps() -> int:
+    try:
+        return Path("/proc/self/maps").read_bytes().count(b"\n")
+    except OSError:  # not on Linux
+        return 0
 
 
 @pytest.fixture(autouse=True)
