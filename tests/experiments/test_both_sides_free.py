@@ -8,7 +8,7 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import norm
 
-from tests.experiments.checks import check_experiment
+from tests.experiments.experiment_checks import check_experiment
 from vi_toolkit import experiments, information
 from vi_toolkit.experiments import _free_descent as descent
 from vi_toolkit.experiments.experiment import rounding

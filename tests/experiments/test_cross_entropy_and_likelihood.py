@@ -13,7 +13,7 @@ from scipy.special import expit, xlogy
 from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
-from tests.experiments.checks import check_experiment
+from tests.experiments.experiment_checks import check_experiment
 from vi_toolkit import datasets, experiments, information
 from vi_toolkit.experiments import _likelihood_limits as limits, _likelihood_models as models
 from vi_toolkit.experiments._likelihood_routes import as_arrays, as_likelihood, solve

@@ -9,7 +9,7 @@ from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from tests.experiments.checks import check_experiment
+from tests.experiments.experiment_checks import check_experiment
 from tests.typecheck import as_users_call_it
 from vi_toolkit import experiments, information
 from vi_toolkit.experiments import _minibatch_losses as losses, minibatches

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
 
-from tests.experiments.checks import check_experiment
+from tests.experiments.experiment_checks import check_experiment
 from vi_toolkit import experiments
 from vi_toolkit.experiments.experiment import Experiment
 

@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal, norm, t
 
-from tests.experiments.checks import check_experiment
+from tests.experiments.experiment_checks import check_experiment
 from vi_toolkit import experiments, information
 from vi_toolkit.experiments import (
     _bifurcation as bifurcation,
