@@ -56,6 +56,12 @@ def find_start(target: Density, candidates: Draws) -> Start:
     return Start(top.z, 1.0 / jnp.sqrt(curvature), _spread_out(climbs.z, values, best), jnp.isfinite(values[best]))
 
 
+def no_search(target: Density, candidates: Draws) -> Start:
+    """The candidates as they are, on a scale of one, for a guide that begins somewhere of its own."""
+    first = candidates[0]
+    return Start(first, jnp.ones_like(first), candidates, jnp.asarray(True))
+
+
 def _climb(target: Density, z: Vector) -> _Climb:
     """NUM_STEPS trial steps from z, the first of which looks at z itself.
 

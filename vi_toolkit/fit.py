@@ -157,6 +157,8 @@ def _run(fit: Fit, max_steps: int, show: bool) -> Fit:
     if point.steps_in_window:  # a window was cut short: report it all the same, and leave the checkpoint in its middle
         params = report_of_part(method, point, params)
     history = log.arrays(point.step)
+    if status in (Status.CONVERGED, Status.MAX_STEPS) and method.collapsed(_tail(history, point.schedule.length)):
+        status = Status.COLLAPSED
     return Fit(
         target, method, params, status, history, point.step, method.num_gradients(target, point.step),
         tuple(_warnings(method, status, history, point.schedule.length)), point,
@@ -176,4 +178,9 @@ def _warnings(method: Method, status: Status, history: dict[str, np.ndarray], wi
             f" In its last window it changed by {history['change'][-1]:.2g} nats." if len(history["change"]) > 1 else ""
         )
         said.append(f"{status.name}: {status.value}.{moved}")
-    return said + method.warnings({name: history[name][-window:] for name in history if name not in WINDOW_ARRAYS})
+    return said + method.warnings(_tail(history, window))
+
+
+def _tail(history: dict[str, np.ndarray], window: int) -> dict[str, np.ndarray]:
+    """The last window of everything that has an entry a step."""
+    return {name: history[name][-window:] for name in history if name not in WINDOW_ARRAYS}

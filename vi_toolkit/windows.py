@@ -38,13 +38,14 @@ class Status(enum.Enum):
     Example:
         >>> import vi_toolkit as vi
         >>> [status.name for status in vi.Status]
-        ['CONVERGED', 'MAX_STEPS', 'DIVERGED', 'INTERRUPTED']
+        ['CONVERGED', 'MAX_STEPS', 'DIVERGED', 'INTERRUPTED', 'COLLAPSED']
     """
 
     CONVERGED = "the averaged guide stands still within its own Monte-Carlo error"
     MAX_STEPS = "the steps ran out before the averaged guide stood still"
     DIVERGED = "loss or parameters stayed non-finite, and the last finite state is kept"
     INTERRUPTED = "it was interrupted, and what there was is kept"
+    COLLAPSED = "the importance weights rested on a few draws to the end, so the fit is not to the target"
 
 
 @dataclass(frozen=True)

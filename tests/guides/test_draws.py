@@ -28,7 +28,7 @@ def test_expectations_and_their_gradients_are_unbiased(name):
     params = random_params(guide)
 
     def estimate(params, key):
-        points, weights = guide.draw(key, params, 5)
+        points, weights, _ = guide.draw(key, params, 5)
         return weights @ quadratic(points)
 
     keys = jax.random.split(jax.random.key(1), 4000)
@@ -45,7 +45,7 @@ def test_expectations_and_their_gradients_are_unbiased(name):
 @pytest.mark.parametrize("name", [*GUIDES, "auto diagonal"])
 def test_weights_are_shares(name):
     guide = (GUIDES | AUTOGUIDES)[name]()
-    points, weights = jit(lambda params: guide.draw(jax.random.key(0), params, 7))(random_params(guide))
+    points, weights, _ = jit(lambda params: guide.draw(jax.random.key(0), params, 7))(random_params(guide))
     assert points.shape == (len(weights), 2)
     assert len(weights) >= 7
     assert np.all(np.asarray(weights) >= 0)
@@ -57,7 +57,7 @@ def test_weights_are_shares(name):
 def test_pairs_mirror_each_other(name, num_draws):
     guide = GUIDES[name]()
     params = random_params(guide)
-    points, _ = jit(guide.draw, static_argnums=2)(jax.random.key(0), params, num_draws)
+    points, _, _ = jit(guide.draw, static_argnums=2)(jax.random.key(0), params, num_draws)
     half = -(-num_draws // 2)
     assert len(points) == num_draws
     np.testing.assert_allclose(
@@ -70,11 +70,11 @@ def test_the_mean_of_a_mixture_is_exact_from_one_pair_of_each_component():
     """Stratified and mirrored: linear functions have no noise at all, nor have their gradients."""
     guide = vi.NormalMixture(3)
     params = random_params(guide)
-    points, weights = jit(guide.draw, static_argnums=2)(jax.random.key(0), params, 6)
+    points, weights, _ = jit(guide.draw, static_argnums=2)(jax.random.key(0), params, 6)
     np.testing.assert_allclose(weights @ points, moments(guide, params)[0], rtol=1e-10)
 
     def estimate(log_weights, key):
-        points, weights = guide.draw(key, {**params, "log_weights": log_weights}, 6)
+        points, weights, _ = guide.draw(key, {**params, "log_weights": log_weights}, 6)
         return (weights @ points)[0]
 
     expected = jit(jax.grad(lambda w: moments(guide, {**params, "log_weights": w})[0][0]))(params["log_weights"])
@@ -87,7 +87,7 @@ def test_the_mean_of_a_mixture_is_exact_from_one_pair_of_each_component():
 def test_draws_come_from_every_component_equally():
     guide = vi.NormalMixture(3, covariance=vi.MeanFieldNormal())
     far = {"location": jnp.array([[-100.0], [0.0], [100.0]]), "log_scale": jnp.zeros((3, 1))}
-    points, weights = guide.draw(
+    points, weights, _ = guide.draw(
         jax.random.key(0), {"log_weights": jnp.log(jnp.array([0.7, 0.2, 0.1])), "components": far}, 8
     )
     nearest = np.round(np.asarray(points[:, 0]) / 100).astype(int)

@@ -14,7 +14,7 @@ def test_the_loss_is_minus_the_elbo_and_the_elbo_is_the_mean_log_weight():
     params, key = random_params(guide), jax.random.key(2)
     target = vi.from_log_density(lambda z: -jnp.sum(jnp.abs(z)), dim=2)
     loss, info = vi.ReverseKL().loss(key, params, guide, target, 6)
-    points, _ = guide.draw(key, params, 6)
+    points, _, _ = guide.draw(key, params, 6)
     log_p = -np.abs(np.asarray(points)).sum(1)
     expected = np.mean(log_p - np.asarray(guide.distribution(params).log_prob(points)))
     np.testing.assert_allclose(info["elbo"], expected, rtol=1e-12)

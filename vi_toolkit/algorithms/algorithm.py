@@ -75,6 +75,10 @@ class Method(ABC):
     def num_gradients(self, target: Target, num_steps: int) -> float:
         """Log-density gradients spent by a start and ``num_steps`` steps."""
 
+    def collapsed(self, history: dict[str, Any]) -> bool:
+        """Whether the last part of the history rests on importance weights that collapsed onto a few draws."""
+        return False
+
     @abstractmethod
     def warnings(self, history: dict[str, Any]) -> list[str]:
         """What the last part of the history says against the fit, in words."""

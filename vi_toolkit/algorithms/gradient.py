@@ -37,9 +37,10 @@ class GradientState(NamedTuple):
     sum: Params  # over the present half
     steps: Scalar
     average: Params  # over the window before
+    memory: Any  # what the objective carries from step to step
 
 
-@partial(register_dataclass, data_fields=["objective"], meta_fields=["guide", "optimizer", "num_draws"])
+@partial(register_dataclass, data_fields=["objective", "start"], meta_fields=["guide", "optimizer", "num_draws"])
 @dataclass(frozen=True)
 class GradientMethod(Method):
     """Stochastic gradient descent on an objective over a guide; made by `gradient`."""
@@ -48,6 +49,7 @@ class GradientMethod(Method):
     objective: Objective
     optimizer: Optimizer | None
     num_draws: int
+    start: Params | None = None
 
     @property
     def transformation(self) -> optax.GradientTransformation:
@@ -58,35 +60,50 @@ class GradientMethod(Method):
         return ("loss", "ok", *self.objective.tracked)
 
     def check(self, target: Target) -> None:
+        self.guide.check(target.dim)
         self.objective.check(self.guide, target.dim)
 
     def init(self, key: Key, target: Target, candidates: Draws) -> tuple[GradientState, _start.Start]:
-        start = _start.find_start(target, candidates)
-        params = self.guide.init(key, start)
+        key_guide, key_memory = jax.random.split(key)
+        start = _start.find_start(target, candidates) if self._climbs else _start.no_search(target, candidates)
+        params = self.guide.init(key_guide, start) if self.start is None else self.start
+        memory = self.objective.begin(key_memory, params, self.guide, target, self.num_draws)
         rate = 1.0 if self.optimizer else self.guide.learning_rate(target.dim)
         zeros, none = jax.tree.map(jnp.zeros_like, params), jnp.zeros((), start.location.dtype)
-        state = GradientState(params, self.transformation.init(params), none + rate, zeros, none, zeros, none, params)
+        state = GradientState(
+            params, self.transformation.init(params), none + rate, zeros, none, zeros, none, params, memory
+        )
         return state, start
+
+    @property
+    def _climbs(self) -> bool:
+        return self.start is None and self.guide.needs_start
 
     def begin_half(self, state: GradientState) -> GradientState:
         zeros = jax.tree.map(jnp.zeros_like, state.sum)
         return state._replace(first_sum=state.sum, first_steps=state.steps, sum=zeros, steps=0 * state.steps)
 
     def step(self, key: Key, state: GradientState, target: Target) -> tuple[GradientState, dict[str, Scalar]]:
-        def loss_at(params: Params) -> tuple[Scalar, dict[str, Scalar]]:
-            return self.objective.loss(key, params, self.guide, target, self.num_draws)
+        def loss_at(params: Params) -> tuple[Scalar, tuple[dict[str, Scalar], Any]]:
+            loss, info, memory = self.objective.loss_with_memory(
+                key, params, self.guide, target, self.num_draws, state.memory
+            )
+            return loss, (info, memory)
 
-        (loss, info), gradient = jax.value_and_grad(loss_at, has_aux=True)(state.params)
+        (loss, (info, memory)), gradient = jax.value_and_grad(loss_at, has_aux=True)(state.params)
         own = self._in_own_coordinates(state.params, gradient)
         update, optimizer = self.transformation.update(own, state.optimizer, state.params)
         # A user's optimiser ends in a negative learning rate, as optax has it; the default one does not.
         sign = 1.0 if self.optimizer else -1.0
         params = self.guide.move(state.params, jax.tree.map(lambda u: sign * state.learning_rate * u, update))
         ok = jnp.isfinite(loss) & _all_finite(params)
-        params, optimizer = jax.tree.map(partial(jnp.where, ok), (params, optimizer), (state.params, state.optimizer))
+        params, optimizer, memory = jax.tree.map(
+            partial(jnp.where, ok), (params, optimizer, memory), (state.params, state.optimizer, state.memory)
+        )
         state = state._replace(
             params=params,
             optimizer=optimizer,
+            memory=memory,
             sum=jax.tree.map(jnp.add, state.sum, params),
             steps=state.steps + 1,
         )
@@ -124,7 +141,11 @@ class GradientMethod(Method):
         return self.guide.distribution(params)
 
     def num_gradients(self, target: Target, num_steps: int) -> float:
-        return _start.num_gradients() + num_steps * self.objective.gradients_per_step(self.num_draws)
+        begun = _start.num_gradients() * self._climbs + self.objective.gradients_to_begin(self.num_draws)
+        return begun + num_steps * self.objective.gradients_per_step(self.num_draws)
+
+    def collapsed(self, history: dict[str, np.ndarray]) -> bool:
+        return self.objective.collapsed(history)
 
     def warnings(self, history: dict[str, np.ndarray]) -> list[str]:
         return self.objective.warnings(history)
@@ -140,6 +161,7 @@ def gradient(
     optimizer: optax.GradientTransformation | None = None,
     *,
     num_draws: int | None = None,
+    start: Params | None = None,
 ) -> GradientMethod:
     """Fits a guide by stochastic gradients of an objective.
 
@@ -153,6 +175,8 @@ def gradient(
         optimizer: an optax optimiser with its own learning rate, counted in the guide's own coordinates. By
             default Adam, at a rate of the guide's choice.
         num_draws: draws a step; by default the objective's own number (32 for reverse KL, 512 for forward KL).
+        start: parameters of the guide to begin with, such as ``fit.params`` of an earlier fit; by default the guide's
+            own, at a point of high density that is searched for.
 
     Returns:
         A method for `vi.fit`.
@@ -175,4 +199,4 @@ def gradient(
     if optimizer is not None:
         check_instance(optimizer, optax.GradientTransformation, "optimizer", "Use for example optax.adam(0.05).")
     num_draws = check_positive_int(objective.num_draws if num_draws is None else num_draws, "num_draws")
-    return GradientMethod(guide, objective, Optimizer(optimizer) if optimizer is not None else None, num_draws)
+    return GradientMethod(guide, objective, Optimizer(optimizer) if optimizer is not None else None, num_draws, start)

@@ -6,3 +6,9 @@ from vi_toolkit.estimators.reparameterised import (
     reparameterised as reparameterised,
     stick_the_landing as stick_the_landing,
 )
+from vi_toolkit.guides.noise import (
+    Noise as Noise,
+    antithetic as antithetic,
+    independent as independent,
+    quasi_random as quasi_random,
+)

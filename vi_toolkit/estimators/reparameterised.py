@@ -21,7 +21,7 @@ def reparameterised(key: Key, params: Params, guide: Guide, target: Density, num
         >>> vi.ReverseKL(vi.estimators.reparameterised).estimator.__name__
         'reparameterised'
     """
-    points, weights = guide.draw(key, params, num_draws)
+    points, weights, _ = guide.draw(key, params, num_draws)
     log_q = guide.distribution(params).log_prob(points)
     return WeightedLogWeights(jax.vmap(target.log_density)(points) - log_q, weights)
 
@@ -39,7 +39,7 @@ def stick_the_landing(key: Key, params: Params, guide: Guide, target: Density, n
         >>> vi.ReverseKL().estimator.__name__
         'stick_the_landing'
     """
-    points, weights = guide.draw(key, params, num_draws)
+    points, weights, _ = guide.draw(key, params, num_draws)
     log_q = guide.distribution(jax.lax.stop_gradient(params)).log_prob(points)
     return WeightedLogWeights(jax.vmap(target.log_density)(points) - log_q, weights)
 
@@ -66,5 +66,5 @@ def closed_form_entropy(key: Key, params: Params, guide: Guide, target: Density,
             f"estimator: closed_form_entropy does not go with {guide}, whose entropy has no closed form. "
             "Use stick_the_landing or reparameterised."
         ) from None
-    points, weights = guide.draw(key, params, num_draws)
+    points, weights, _ = guide.draw(key, params, num_draws)
     return WeightedLogWeights(jax.vmap(target.log_density)(points) + entropy, weights)

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from vi_toolkit._start import Start
 from vi_toolkit._types import Key, Params
-from vi_toolkit.guides.guide import Guide, GuideDraws, equally_weighted, mirrored, rate_in_own_scale
+from vi_toolkit.guides.guide import Guide, GuideDraws, equally_weighted, normal_noise, rate_in_own_scale
+from vi_toolkit.guides.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,10 @@ class FullRankNormal(Guide):
         """The normal with scale_tril L."""
         return dist.MultivariateNormal(params["location"], scale_tril=scale_tril(params), validate_args=False)
 
-    def draw(self, key: Key, params: Params, num_draws: int) -> GuideDraws:
-        """Draws in pairs that mirror each other about the location."""
-        return equally_weighted(mirrored(self.distribution(params), params["location"], key, num_draws))
+    def draw(self, key: Key, params: Params, num_draws: int, noise: Noise | None = None) -> GuideDraws:
+        """m + L e with normal noise e, in mirrored pairs unless told otherwise."""
+        e = normal_noise(key, num_draws, params["location"], noise)
+        return equally_weighted(params["location"] + (scale_tril(params) @ e[..., None])[..., 0])
 
     def move(self, params: Params, step: Params) -> Params:
         """m + L u and L T: the step acts on the standard normal that L scales, so units do not matter."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from numpyro.distributions import Distribution
 
 from vi_toolkit._start import Start
 from vi_toolkit._types import Draws, Key, LogWeights, Params
+from vi_toolkit.guides.noise import Noise, antithetic, independent
 
 
 class GuideDraws(NamedTuple):
@@ -19,6 +20,7 @@ class GuideDraws(NamedTuple):
 
     points: Draws
     weights: LogWeights  # non-negative, summing to one
+    log_prob: LogWeights | None = None  # log q at the points, differentiable in full, where drawing gives it
 
 
 class Guide(ABC):
@@ -42,9 +44,18 @@ class Guide(ABC):
         True
     """
 
+    reparameterised: ClassVar[bool] = True  # whether draws carry gradients; discrete ones do not
+    stratified: ClassVar[bool] = False  # whether draws come with unequal weights that depend on the parameters
+    scores_cheaply: ClassVar[bool] = True  # whether log q at a given point costs as little as a draw
+    needs_start: ClassVar[bool] = True  # whether `init` looks at a point of high density, found by climbing
+
     def learning_rate(self, dim: int) -> float:
         """The size of the first steps in the guide's own coordinates."""
         return 0.01
+
+    def check(self, dim: int) -> None:
+        """Raises ValueError where the guide does not go with a target of ``dim`` coordinates."""
+        return None
 
     @abstractmethod
     def init(self, key: Key, start: Start) -> Params:
@@ -54,8 +65,16 @@ class Guide(ABC):
     def distribution(self, params: Params) -> Distribution:
         """q as a NumPyro distribution with event_shape (dim,)."""
 
-    def draw(self, key: Key, params: Params, num_draws: int) -> GuideDraws:
-        """About ``num_draws`` draws of q that carry gradients with respect to the parameters."""
+    def draw(self, key: Key, params: Params, num_draws: int, noise: Noise | None = None) -> GuideDraws:
+        """About ``num_draws`` draws of q that carry gradients with respect to the parameters.
+
+        ``noise`` is where a guide that transforms normal noise takes it from; None leaves the choice to the guide.
+        """
+        if noise not in (None, independent):
+            raise ValueError(
+                f"noise: {noise} does not go with {self}, which is not made of normal noise. Leave it out, or use "
+                "vi.estimators.independent."
+            )
         return equally_weighted(self.distribution(params).rsample(key, (num_draws,)))
 
     def move(self, params: Params, step: Params) -> Params:
@@ -75,16 +94,19 @@ def rate_in_own_scale(dim: int) -> float:
     return 0.1 * min(1.0, 3.0 / dim**0.5)
 
 
-def equally_weighted(points: Draws) -> GuideDraws:
+def equally_weighted(points: Array) -> GuideDraws:
     """Draws that all count the same."""
     return GuideDraws(points, jnp.full(len(points), 1.0 / len(points), points.dtype))
 
 
-def mirrored(distribution: Distribution, centre: Array, key: Key, num_draws: int) -> Array:
-    """Draws of a distribution that is symmetric about its centre, in pairs z and 2 centre - z.
+def normal_noise(key: Key, num_draws: int, like: Array, noise: Noise | None) -> Array:
+    """Standard normal noise for ``num_draws`` draws on the space and in the precision of ``like`` (..., dim).
 
-    Each draw has the right distribution, and the odd part of any function cancels within a pair: on a
-    posterior that is nearly normal, most of the noise in the gradient of the location.
+    In mirrored pairs unless told otherwise. Where ``like`` has leading axes (components), each has noise of its own.
     """
-    half = distribution.rsample(key, (-(-num_draws // 2),))
-    return jnp.concatenate([half, 2.0 * centre - half])[:num_draws]
+    source = antithetic if noise is None else noise
+    *batch, dim = like.shape
+    if not batch:
+        return source(key, num_draws, dim, like.dtype)
+    lanes = jax.vmap(lambda key: source(key, num_draws, dim, like.dtype))(jax.random.split(key, tuple(batch)))
+    return jnp.moveaxis(lanes, -2, 0)

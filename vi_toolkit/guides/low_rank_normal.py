@@ -11,7 +11,8 @@ import numpyro.distributions as dist
 from vi_toolkit._checks import check_positive_int
 from vi_toolkit._start import Start
 from vi_toolkit._types import Key, Params
-from vi_toolkit.guides.guide import Guide, GuideDraws, equally_weighted, mirrored, rate_in_own_scale
+from vi_toolkit.guides.guide import Guide, GuideDraws, equally_weighted, normal_noise, rate_in_own_scale
+from vi_toolkit.guides.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,12 @@ class LowRankNormal(Guide):
             validate_args=False,
         )
 
-    def draw(self, key: Key, params: Params, num_draws: int) -> GuideDraws:
-        """Draws in pairs that mirror each other about the location."""
-        return equally_weighted(mirrored(self.distribution(params), params["location"], key, num_draws))
+    def draw(self, key: Key, params: Params, num_draws: int, noise: Noise | None = None) -> GuideDraws:
+        """m + s (e + W f) with normal noise (e, f), in mirrored pairs unless told otherwise."""
+        location, factor = params["location"], params["factor"]
+        both = normal_noise(key, num_draws, jnp.concatenate([location, factor[..., 0, :]], -1), noise)
+        e, f = both[..., : location.shape[-1]], both[..., location.shape[-1] :]
+        return equally_weighted(location + jnp.exp(params["log_scale"]) * (e + (factor @ f[..., None])[..., 0]))
 
     def move(self, params: Params, step: Params) -> Params:
         """m + s * step, s * exp(step), W + step: the step is counted in the present s."""

@@ -9,7 +9,8 @@ import numpyro.distributions as dist
 
 from vi_toolkit._start import Start
 from vi_toolkit._types import Key, Params
-from vi_toolkit.guides.guide import Guide, GuideDraws, equally_weighted, mirrored, rate_in_own_scale
+from vi_toolkit.guides.guide import Guide, GuideDraws, equally_weighted, normal_noise, rate_in_own_scale
+from vi_toolkit.guides.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ class MeanFieldNormal(Guide):
         normals = dist.Normal(params["location"], jnp.exp(params["log_scale"]), validate_args=False)
         return dist.Independent(normals, 1, validate_args=False)
 
-    def draw(self, key: Key, params: Params, num_draws: int) -> GuideDraws:
-        """Draws in pairs that mirror each other about the location."""
-        return equally_weighted(mirrored(self.distribution(params), params["location"], key, num_draws))
+    def draw(self, key: Key, params: Params, num_draws: int, noise: Noise | None = None) -> GuideDraws:
+        """m + s e with normal noise e, in mirrored pairs unless told otherwise."""
+        e = normal_noise(key, num_draws, params["location"], noise)
+        return equally_weighted(params["location"] + jnp.exp(params["log_scale"]) * e)
 
     def move(self, params: Params, step: Params) -> Params:
         """m + s * step and s * exp(step): the step is counted in present standard deviations."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,10 @@ from vi_toolkit._checks import check_instance, check_positive_int
 from vi_toolkit._start import NUM_STARTS, Start
 from vi_toolkit._types import Key, Params
 from vi_toolkit.guides.full_rank_normal import FullRankNormal
-from vi_toolkit.guides.guide import Guide, GuideDraws, mirrored
+from vi_toolkit.guides.guide import Guide, GuideDraws
 from vi_toolkit.guides.low_rank_normal import LowRankNormal
 from vi_toolkit.guides.mean_field_normal import MeanFieldNormal
+from vi_toolkit.guides.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class NormalMixture(Guide):
     Source: Morningstar et al. (2021), Automatic differentiation variational inference with mixtures,
     arXiv:2003.01687 (the stratified draws).
     """
+
+    stratified: ClassVar[bool] = True
 
     num_components: int
     covariance: Guide = field(default_factory=FullRankNormal)
@@ -79,11 +83,10 @@ class NormalMixture(Guide):
             validate_args=False,
         )
 
-    def draw(self, key: Key, params: Params, num_draws: int) -> GuideDraws:
+    def draw(self, key: Key, params: Params, num_draws: int, noise: Noise | None = None) -> GuideDraws:
         """ceil(num_draws / components) draws of every component, weighted by w_k."""
         each = -(-num_draws // self.num_components)
-        components = params["components"]
-        points = mirrored(self.covariance.distribution(components), components["location"], key, each)
+        points = self.covariance.draw(key, params["components"], each, noise).points
         weights = jnp.tile(jax.nn.softmax(params["log_weights"]) / each, each)
         return GuideDraws(points.reshape(each * self.num_components, -1), weights)
 

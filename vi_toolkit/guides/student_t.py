@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
+from jaxtyping import Array
 
 from vi_toolkit._checks import check_positive
 from vi_toolkit._start import Start
 from vi_toolkit._types import Key, Params
 from vi_toolkit.guides.full_rank_normal import move_affine, scale_tril
-from vi_toolkit.guides.guide import Guide, GuideDraws, equally_weighted, mirrored, rate_in_own_scale
+from vi_toolkit.guides.guide import Guide, GuideDraws, equally_weighted, normal_noise, rate_in_own_scale
+from vi_toolkit.guides.noise import Noise, antithetic
 
 
 @dataclass(frozen=True)
@@ -61,17 +64,23 @@ class StudentT(Guide):
 
     def distribution(self, params: Params) -> dist.Distribution:
         """NumPyro's multivariate Student-t."""
-        if self.degrees_of_freedom is None:
-            degrees_of_freedom = jnp.exp(params["log_degrees_of_freedom"])
-        else:
-            degrees_of_freedom = jnp.asarray(self.degrees_of_freedom, params["location"].dtype)
         return dist.MultivariateStudentT(
-            degrees_of_freedom, params["location"], scale_tril(params), validate_args=False
+            self._degrees_of_freedom(params), params["location"], scale_tril(params), validate_args=False
         )
 
-    def draw(self, key: Key, params: Params, num_draws: int) -> GuideDraws:
-        """Draws in pairs that mirror each other about the location."""
-        return equally_weighted(mirrored(self.distribution(params), params["location"], key, num_draws))
+    def draw(self, key: Key, params: Params, num_draws: int, noise: Noise | None = None) -> GuideDraws:
+        """m + L e sqrt(nu / c) with normal noise e, in mirrored pairs unless told otherwise, and c ~ chi^2_nu."""
+        key_noise, key_spread = jax.random.split(key)
+        location = params["location"]
+        e = normal_noise(key_noise, num_draws, location, noise)
+        shares_spread = noise in (None, antithetic)  # mirrored pairs are z and 2 m - z
+        count = -(-num_draws // 2) if shares_spread else num_draws
+        nu = self._degrees_of_freedom(params)
+        chi2 = dist.Chi2(jnp.broadcast_to(nu, location.shape[:-1])).rsample(key_spread, (count,))
+        if shares_spread:
+            chi2 = jnp.concatenate([chi2, chi2])[:num_draws]
+        stretch = jnp.sqrt(nu / chi2)[..., None]
+        return equally_weighted(location + stretch * (scale_tril(params) @ e[..., None])[..., 0])
 
     def move(self, params: Params, step: Params) -> Params:
         """The affine part as for the full-rank normal; the log degrees of freedom by addition."""
@@ -79,3 +88,8 @@ class StudentT(Guide):
         if self.degrees_of_freedom is None:
             moved["log_degrees_of_freedom"] = params["log_degrees_of_freedom"] + step["log_degrees_of_freedom"]
         return moved
+
+    def _degrees_of_freedom(self, params: Params) -> Array:
+        if self.degrees_of_freedom is None:
+            return jnp.exp(params["log_degrees_of_freedom"])
+        return jnp.asarray(self.degrees_of_freedom, params["location"].dtype)
