@@ -14,7 +14,7 @@ PYTEST := PYTHONHASHSEED=0 $(PY) -m pytest
 NONE_IS_FINE := $(if $(PYTEST_ARGS),|| test $$? -eq 5)
 
 .NOTPARALLEL:
-.PHONY: demo test test-slow lint format types examples notebooks map gallery bench wheel clean help data-env test-env dev-env bench-env
+.PHONY: demo test test-slow lint format types examples notebooks map gallery optima bench wheel clean help data-env test-env dev-env bench-env
 .DEFAULT_GOAL := help
 
 demo: data-env ## fit real data both ways, compare with the exact posterior, write figures (OUT=folder)
@@ -49,6 +49,10 @@ map: data-env ## write the list of files in ARCHITECTURE.md again
 
 gallery: data-env ## write docs/GALLERY.md and its picture: the posteriors that are known
 	$(PY) scripts/write_gallery.py
+
+optima: data-env ## write docs/OPTIMA.md: every objective's known minimiser against the fitted one, and docs/alpha_sweep.png
+	$(PY) scripts/write_optima.py
+	$(PY) scripts/write_alpha_sweep.py
 
 bench: bench-env ## side by side with peers
 	$(PY) -m benchmarks

@@ -37,30 +37,94 @@ GUIDES = {
     "mixture": lambda: vi.NormalMixture(3),
     "mixture of mean fields": lambda: vi.NormalMixture(2, covariance=vi.MeanFieldNormal()),
     "Student t": lambda: vi.StudentT(),
+    "blocks": lambda: vi.BlockNormal(((1, 0),)),
+    "sparse precision": lambda: vi.SparsePrecisionNormal(((1, 0),), (1, 0)),
+    "sinh-arcsinh": lambda: vi.SinhArcsinhNormal(),
+    "Student t, diagonal": lambda: vi.StudentT(covariance=vi.MeanFieldNormal()),
+    "mean-field Student t": lambda: vi.MeanFieldStudentT(),
+    "mixture of sinh-arcsinh": lambda: vi.Mixture(2, vi.SinhArcsinhNormal(vi.MeanFieldNormal())),
+    "structured": lambda: vi.StructuredNormal.from_model(TARGETS["NumPyro model"]()),
 }
+# Put together from pieces of the others: in the conformance suite two objectives are enough for them.
+PUT_TOGETHER = {
+    "blocks", "sparse precision", "sinh-arcsinh", "Student t, diagonal", "mean-field Student t",
+    "mixture of sinh-arcsinh", "structured",
+}  # fmt: skip
 AUTOGUIDES = {
     "auto diagonal": lambda: vi.from_autoguide(AutoDiagonalNormal(no_model)),
     "auto multivariate": lambda: vi.from_autoguide(AutoMultivariateNormal(no_model)),
     "auto low rank": lambda: vi.from_autoguide(AutoLowRankMultivariateNormal(no_model, rank=1)),
     "auto IAF": lambda: vi.from_autoguide(AutoIAFNormal(no_model, num_flows=2, hidden_dims=[4, 4])),
 }
+# Small, so that they compile fast; tests/guides/flows runs over them.
+FLOWS = {
+    "affine coupling": lambda: vi.AffineCouplingFlow(num_layers=2, width=4),
+    "spline coupling": lambda: vi.SplineCouplingFlow(num_layers=2, width=4, num_knots=4),
+    "inverse autoregressive": lambda: vi.AutoregressiveFlow(num_layers=2, width=4),
+    "masked autoregressive": lambda: vi.AutoregressiveFlow(num_layers=2, width=4, cheap="score"),
+    "block autoregressive": lambda: vi.BlockAutoregressiveFlow(width=4),
+    "block autoregressive, scoring": lambda: vi.BlockAutoregressiveFlow(width=4, cheap="score"),
+    "triangular spline": lambda: vi.TriangularSplineFlow(num_layers=2, num_knots=4),
+}
 # Their entropy has no closed form, or NumPyro does not know it.
-NO_ENTROPY = {"mixture", "mixture of mean fields", "Student t", *AUTOGUIDES}
+NO_ENTROPY = {
+    "mixture", "mixture of mean fields", "mixture of sinh-arcsinh", "Student t", "Student t, diagonal", "sinh-arcsinh",
+    *AUTOGUIDES,
+}  # fmt: skip
 NO_PICKLE = {"auto IAF"}  # NumPyro builds it of local functions
 
 ESTIMATORS = {
     "reparameterised": vi.estimators.reparameterised,
     "stick the landing": vi.estimators.stick_the_landing,
     "closed-form entropy": vi.estimators.closed_form_entropy,
+    "doubly reparameterised": vi.estimators.doubly_reparameterised,
+    "score function": vi.estimators.score_function,
+    "defensive": vi.estimators.defensive,
+    "reparameterised, independent": vi.estimators.reparameterised.drawing(vi.estimators.independent),
+    "reparameterised, quasi-random": vi.estimators.reparameterised.drawing(vi.estimators.quasi_random),
+    "score function, antithetic": vi.estimators.score_function.drawing(vi.estimators.antithetic),
+}
+GENERATORS = {
+    "reverse KL": vi.generators.reverse_kl,
+    "forward KL": vi.generators.forward_kl,
+    "Jensen-Shannon": vi.generators.jensen_shannon(),
+    "skewed Jensen-Shannon": vi.generators.jensen_shannon(0.2),
+    "Jeffreys": vi.generators.jeffreys,
+    "Hellinger": vi.generators.hellinger,
+    "total variation": vi.generators.total_variation,
+    "Pearson": vi.generators.pearson,
+    "Neyman": vi.generators.neyman,
+    "Amari 0.3": vi.generators.amari(0.3),
+    "Amari -0.5": vi.generators.amari(-0.5),
 }
 OBJECTIVES = {
     "reverse KL": lambda: vi.ReverseKL(),
     "forward KL": lambda: vi.ForwardKL(),
     "forward KL of draws": lambda: vi.ForwardKL(draws=np.random.default_rng(0).normal(size=(50, DIM))),
+    "forward KL by wake sleep": lambda: vi.ForwardKL(vi.sources.WakeSleep()),
+    "forward KL by adaptive importance": lambda: vi.ForwardKL(vi.sources.AdaptiveImportance(1)),
+    "reverse KL, annealed": lambda: vi.ReverseKL(beta=0.2, anneal_steps=100),
+    "annealed chi-square": lambda: vi.AnnealedChi(num_temperatures=1, num_leapfrogs=3, every=4),
+    "Renyi 0.5": lambda: vi.Renyi(0.5),
+    "Renyi 2": lambda: vi.Renyi(2.0, estimator=vi.estimators.reparameterised),
+    "Renyi -1": lambda: vi.Renyi(-1),
+    "Renyi of two draws": lambda: vi.Renyi(0.5, num_importance=2),
+    "IWAE": lambda: vi.IWAE(2),
+    "IWAE by VIMCO": lambda: vi.IWAE(2, vi.estimators.vimco),
+    "chi": lambda: vi.Chi(2),
+    "Jensen-Shannon": lambda: vi.JensenShannon(),
+    "total variation": lambda: vi.FDivergence(vi.generators.total_variation, vi.estimators.reparameterised),
+    "log variance": lambda: vi.LogVariance(),
+    "tail adaptive": lambda: vi.TailAdaptive(),
+    "Fisher": lambda: vi.Fisher(),
+    "Fisher by the covariance, sliced": lambda: vi.Fisher("covariance", num_directions=1),
+    "kernel Stein": lambda: vi.KernelStein(),
 } | {name: lambda estimator=estimator: vi.ReverseKL(estimator) for name, estimator in ESTIMATORS.items()}
 
 METHODS = {
     "gradient": lambda: vi.gradient(vi.FullRankNormal(), vi.ReverseKL(), num_draws=4),
+    "SVGD": lambda: vi.svgd(6),
+    "Stein mixture": lambda: vi.stein_mixture(vi.FullRankNormal(), 2),
 }
 
 

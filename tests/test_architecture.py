@@ -16,14 +16,14 @@ PACKAGE = ROOT / "vi_toolkit"
 MAX_LINES = 300
 
 FLOORS = (
-    ("_types", "_checks", "_start", "_static", "datasets"),
+    ("_types", "_checks", "_sound_sums", "_start", "_static", "datasets"),
     ("targets", "guides", "information"),
-    ("estimators", "exact", "zoo"),
+    ("estimators", "exact", "kernels", "sources", "zoo"),
     ("objectives",),
-    ("algorithms",),
-    ("stopping", "progress", "interrupt", "programs", "windows", "fit"),
+    ("algorithms", "numpyro_loss"),
+    ("stopping", "progress", "interrupt", "programs", "windows", "fit", "mixtures"),
     ("diagnostics",),
-    ("approximate", "compare", "io", "tree"),
+    ("_gradient_points", "approximate", "compare", "gradient_variance", "io", "tree"),
     ("plots", "experiments", "report", "tables", "runtime", "model_file", "model_fit", "demo"),
     ("cli", "__main__"),
     ("__init__",),

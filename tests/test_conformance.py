@@ -20,6 +20,7 @@ from tests.registry import (
     METHODS,
     NO_PICKLE,
     OBJECTIVES,
+    PUT_TOGETHER,
     TARGETS,
     log_prob,
     random_params,
@@ -31,7 +32,7 @@ ALL_GUIDES = GUIDES | AUTOGUIDES
 DTYPE = jnp.result_type(float)
 FAMILIES = [name for name in OBJECTIVES if name not in ESTIMATORS]
 PAIRS = [
-    *((guide, objective) for guide in GUIDES for objective in FAMILIES),
+    *((guide, objective) for guide in GUIDES for objective in (FAMILIES[:2] if guide in PUT_TOGETHER else FAMILIES)),
     *((guide, objective) for guide in AUTOGUIDES for objective in FAMILIES[:1]),
     *(("full rank", estimator) for estimator in ESTIMATORS),
 ]
@@ -115,7 +116,7 @@ def test_an_objective(name):
     assert jax.tree.structure(again) == structure
     assert hash(jax.tree.structure(again)) == hash(structure)
     same_tree(pickle.loads(pickle.dumps(objective)), objective)
-    assert objective.gradients_per_step(30) in (0.0, 10.0, 30.0)
+    assert objective.gradients_per_step(30) in (0.0, 10.0, 30.0, 60.0, 90.0)
     assert all(leaf.dtype == DTYPE for leaf in leaves)
 
 

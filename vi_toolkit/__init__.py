@@ -1,15 +1,18 @@
 """Variational inference by the divergence of your choice, held against posteriors that are known exactly."""
 
 from vi_toolkit import (
+    _sound_sums as _sound_sums,  # first of all, before JAX computes
     datasets as datasets,
     diagnostics as diagnostics,
     estimators as estimators,
     exact as exact,
     experiments as experiments,
     information as information,
+    kernels as kernels,
+    sources as sources,
     zoo as zoo,
 )
-from vi_toolkit.algorithms import Method as Method, gradient as gradient
+from vi_toolkit.algorithms import Method as Method, gradient as gradient, stein_mixture as stein_mixture, svgd as svgd
 from vi_toolkit.compare import Comparison as Comparison, compare as compare
 from vi_toolkit.diagnostics import (
     Check as Check,
@@ -22,42 +25,112 @@ from vi_toolkit.diagnostics import (
     reweight as reweight,
 )
 from vi_toolkit.fit import Fit as Fit, fit as fit, resume as resume
+from vi_toolkit.gradient_variance import GradientVariance as GradientVariance, gradient_variance as gradient_variance
 from vi_toolkit.guides import (
+    AffineCouplingFlow as AffineCouplingFlow,
+    AutoregressiveFlow as AutoregressiveFlow,
+    BlockAutoregressiveFlow as BlockAutoregressiveFlow,
+    BlockNormal as BlockNormal,
     FullRankNormal as FullRankNormal,
     Guide as Guide,
     LowRankNormal as LowRankNormal,
+    MeanFieldCategorical as MeanFieldCategorical,
     MeanFieldNormal as MeanFieldNormal,
+    MeanFieldStudentT as MeanFieldStudentT,
+    Mixture as Mixture,
     NormalMixture as NormalMixture,
+    SinhArcsinhNormal as SinhArcsinhNormal,
+    SparsePrecisionNormal as SparsePrecisionNormal,
+    SplineCouplingFlow as SplineCouplingFlow,
+    StructuredNormal as StructuredNormal,
     StudentT as StudentT,
+    TriangularSplineFlow as TriangularSplineFlow,
+    automatic_structured as automatic_structured,
     from_autoguide as from_autoguide,
+    from_numpyro_guide as from_numpyro_guide,
 )
 from vi_toolkit.io import load as load, save as save
-from vi_toolkit.objectives import ForwardKL as ForwardKL, Objective as Objective, ReverseKL as ReverseKL
-from vi_toolkit.plots import plot_comparison as plot_comparison, plot_fit as plot_fit, plot_gallery as plot_gallery
-from vi_toolkit.targets import Target as Target, from_log_density as from_log_density, from_numpyro as from_numpyro
+from vi_toolkit.mixtures import add_component as add_component, grow_mixture as grow_mixture
+from vi_toolkit.numpyro_loss import as_numpyro_loss as as_numpyro_loss
+from vi_toolkit.objectives import (
+    IWAE as IWAE,
+    AnnealedChi as AnnealedChi,
+    Chi as Chi,
+    FDivergence as FDivergence,
+    Fisher as Fisher,
+    ForwardKL as ForwardKL,
+    JensenShannon as JensenShannon,
+    KernelStein as KernelStein,
+    LogVariance as LogVariance,
+    LogWeightObjective as LogWeightObjective,
+    Objective as Objective,
+    Renyi as Renyi,
+    ReverseKL as ReverseKL,
+    TailAdaptive as TailAdaptive,
+    generators as generators,
+)
+from vi_toolkit.plots import (
+    plot_comparison as plot_comparison,
+    plot_fit as plot_fit,
+    plot_gallery as plot_gallery,
+    plot_gradient_variance as plot_gradient_variance,
+)
+from vi_toolkit.targets import (
+    Target as Target,
+    from_log_density as from_log_density,
+    from_log_mass as from_log_mass,
+    from_numpyro as from_numpyro,
+)
 from vi_toolkit.tree import exact_to_datatree as exact_to_datatree, to_datatree as to_datatree
 from vi_toolkit.windows import Status as Status
 
 __all__ = [
+    "IWAE",
+    "AffineCouplingFlow",
+    "AnnealedChi",
+    "AutoregressiveFlow",
+    "BlockAutoregressiveFlow",
+    "BlockNormal",
     "Check",
+    "Chi",
     "Comparison",
     "Diagnosis",
+    "FDivergence",
+    "Fisher",
     "Fit",
     "ForwardKL",
     "FullRankNormal",
+    "GradientVariance",
     "Guide",
+    "JensenShannon",
+    "KernelStein",
+    "LogVariance",
+    "LogWeightObjective",
     "LowRankNormal",
+    "MeanFieldCategorical",
     "MeanFieldNormal",
+    "MeanFieldStudentT",
     "Method",
+    "Mixture",
     "NormalMixture",
     "Objective",
+    "Renyi",
     "ReverseKL",
     "Reweighted",
+    "SinhArcsinhNormal",
+    "SparsePrecisionNormal",
+    "SplineCouplingFlow",
     "Status",
+    "StructuredNormal",
     "StudentT",
+    "TailAdaptive",
     "Target",
     "Tolerances",
+    "TriangularSplineFlow",
     "Verdict",
+    "add_component",
+    "as_numpyro_loss",
+    "automatic_structured",
     "check",
     "compare",
     "datasets",
@@ -70,16 +143,26 @@ __all__ = [
     "fit",
     "from_autoguide",
     "from_log_density",
+    "from_log_mass",
     "from_numpyro",
+    "from_numpyro_guide",
+    "generators",
     "gradient",
+    "gradient_variance",
+    "grow_mixture",
     "information",
+    "kernels",
     "load",
     "plot_comparison",
     "plot_fit",
     "plot_gallery",
+    "plot_gradient_variance",
     "resume",
     "reweight",
     "save",
+    "sources",
+    "stein_mixture",
+    "svgd",
     "to_datatree",
     "zoo",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -26,6 +27,24 @@ def check_positive_int(value: Any, name: str) -> int:
     if value < 1:
         raise ValueError(f"{name}: expected at least 1, got {int(value)}.")
     return int(value)
+
+
+def check_num_values(value: Any) -> tuple[int, ...]:
+    """``value``, how many values each coordinate takes, as a tuple; raises unless all are whole and at least 1."""
+    if not isinstance(value, (Sequence, np.ndarray)) or isinstance(value, str) or not len(value):
+        raise TypeError(
+            f"num_values: expected how many values each coordinate takes, such as (2, 2, 3), got {describe(value)}."
+        )
+    return tuple(check_positive_int(entry, f"num_values[{i}]") for i, entry in enumerate(value))
+
+
+def check_continuous(target: Any, what: str) -> None:
+    """Raises ValueError where a target is over finitely many points and not over R^dim."""
+    if target.num_values is not None:
+        raise ValueError(
+            f"target: {what} asks for a density on R^dim, and this target is over whole numbers of {target.num_values} "
+            "values. See vi.MeanFieldCategorical for what goes with it."
+        )
 
 
 def check_positive(value: Any, name: str) -> float:

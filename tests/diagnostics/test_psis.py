@@ -76,6 +76,17 @@ def test_ties_from_coarse_digits_are_broken():
     assert smooth(coarse, rounding=0.1).khat == pytest.approx(smooth(fine).khat, abs=0.1)
 
 
+def test_an_upper_end_that_was_seen_often_is_no_tail():
+    """Weights of few values, as those of a discrete q: lumps, in which a Pareto tail would be found by accident."""
+    generator = np.random.default_rng(5)
+    log_weights = generator.choice([-1.0, -0.2, 0.0, 0.4, 0.9], size=4000, p=[0.3, 0.3, 0.2, 0.19, 0.01])
+    khat, smoothed = smooth(log_weights, rounding=1e-12)[::-1]
+    assert khat == -np.inf
+    np.testing.assert_allclose(np.exp(smoothed), np.exp(log_weights) / np.exp(log_weights).sum(), rtol=1e-12)
+    heavy = np.append(pareto_log_weights(0.9), np.full(4, 30.0))  # four are not enough
+    assert smooth(heavy).khat > 0.7
+
+
 def test_largest_weights_all_the_same():
     log_weights = np.where(np.arange(1000) < 300, 0.0, -1.0)
     khat, smoothed = smooth(log_weights)[::-1]

@@ -113,15 +113,15 @@ def test_a_narrow_guide_is_told_by_its_effective_sample_size():
 
 
 def test_weights_keep_as_many_draws_as_promised_and_no_more():
-    from vi_toolkit.objectives.forward_kl import _temper
+    from vi_toolkit.sources._temper import keep_enough
 
     log_weights = jnp.asarray(np.random.default_rng(0).normal(scale=8.0, size=512))
-    beta = float(_temper(log_weights))
+    beta = float(keep_enough(log_weights))
     weights = np.exp(beta * np.asarray(log_weights))
     assert 0 < beta < 1
     np.testing.assert_allclose(weights.sum() ** 2 / (weights**2).sum(), 32.0, rtol=1e-3)
-    assert float(_temper(0.01 * log_weights)) == 1.0
-    assert 0 < float(_temper(8.0 * log_weights[:4])) < 1  # four draws keep two
+    assert float(keep_enough(0.01 * log_weights)) == 1.0
+    assert 0 < float(keep_enough(8.0 * log_weights[:4])) < 1  # four draws keep two
 
 
 def test_a_collapse_is_said_in_words():

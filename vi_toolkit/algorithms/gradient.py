@@ -61,6 +61,7 @@ class GradientMethod(Method):
 
     def check(self, target: Target) -> None:
         self.guide.check(target.dim)
+        _check_space(self.guide, target)
         self.objective.check(self.guide, target.dim)
 
     def init(self, key: Key, target: Target, candidates: Draws) -> tuple[GradientState, _start.Start]:
@@ -142,13 +143,25 @@ class GradientMethod(Method):
 
     def num_gradients(self, target: Target, num_steps: int) -> float:
         begun = _start.num_gradients() * self._climbs + self.objective.gradients_to_begin(self.num_draws)
-        return begun + num_steps * self.objective.gradients_per_step(self.num_draws)
+        return begun + num_steps * self.objective.gradients_over(self.guide, self.num_draws)
 
     def collapsed(self, history: dict[str, np.ndarray]) -> bool:
         return self.objective.collapsed(history)
 
     def warnings(self, history: dict[str, np.ndarray]) -> list[str]:
         return self.objective.warnings(history)
+
+
+def _check_space(guide: Guide, target: Target) -> None:
+    if guide.states() != target.num_values:
+        spaces = [
+            f"R^{target.dim}" if each is None else f"whole numbers of {each} values"
+            for each in (guide.states(), target.num_values)
+        ]
+        raise ValueError(
+            f"guide: {guide} is over {spaces[0]}, and the target over {spaces[1]}. Discrete targets are made with "
+            "vi.from_log_mass(f, num_values), and their guide is vi.MeanFieldCategorical(num_values)."
+        )
 
 
 def _all_finite(tree: Any) -> Array:

@@ -9,6 +9,7 @@ from scipy.special import logsumexp
 
 from vi_toolkit._checks import describe
 
+MIN_REPEATS = 5  # how often the largest weight has to come up to be taken for the upper end of the weights
 MIN_DRAWS = 25  # the generalised Pareto is fitted to the largest fifth, at least five weights
 
 
@@ -47,7 +48,8 @@ def smooth(log_weights: Any, *, rounding: float = 0.0) -> Smoothed:
         Normalised log weights and k-hat. The edges:
 
         - all weights the same (q = p): k-hat is -inf, as good as it gets, and the weights are uniform; likewise -inf,
-          with the weights as they are, where the largest ones are all the same;
+          with the weights as they are, where the largest ones are all the same, or the very largest came up five
+          times: the weights then have an upper end, as those of a discrete q have, and it was seen;
         - some log weights -inf (q has draws where p is zero): these draws get weight zero;
         - any NaN or +inf: k-hat is inf; NaN counts as weight zero, and +inf takes all the weight;
         - no usable tail (weights so far apart that a few carry everything, nearly all of them zero, or fewer than 30
@@ -75,7 +77,10 @@ def smooth(log_weights: Any, *, rounding: float = 0.0) -> Smoothed:
         return Smoothed(_normalise_unusable(log_weights), np.inf)
     if np.ptp(log_weights) <= rounding:
         return Smoothed(np.full(len(log_weights), -np.log(len(log_weights))), -np.inf)
-    return _fit_tail(log_weights - log_weights.max() + _dither(len(log_weights), rounding))
+    below = log_weights - log_weights.max()
+    if (below >= -rounding).sum() >= MIN_REPEATS:
+        return Smoothed(below - logsumexp(below), -np.inf)
+    return _fit_tail(below + _dither(len(log_weights), rounding))
 
 
 def _fit_tail(log_weights: np.ndarray) -> Smoothed:

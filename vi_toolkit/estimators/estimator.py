@@ -1,43 +1,144 @@
-"""What an estimator returns: log weights whose gradients are right for the objectives that accept it."""
+"""What an estimator is: draws of q, and how the gradient of a function of their log weights is taken."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from vi_toolkit._types import Density, Key, LogWeights, Params, Scalar
 from vi_toolkit.guides import Guide
+from vi_toolkit.guides.guide import GuideDraws
+from vi_toolkit.guides.noise import Noise
+
+Groups = Float[Array, "groups draws"]
 
 
-class WeightedLogWeights(NamedTuple):
-    """log p~(z_i) - log q(z_i) at draws z_i of q, and how much each draw counts: E_q f = sum_i weights_i f_i.
+class LogWeightLoss(Protocol):
+    """What is minimised, as a function of the log weights log p~(z_i) - log q(z_i) of one group of draws.
+
+    ``log_shares`` says how much each draw counts: the mean of h over q is sum_i exp(log_shares_i) h(log_weights_i). In
+    logs, since a draw that hardly counts may have a huge weight.
 
     Example:
         >>> import jax.numpy as jnp, vi_toolkit as vi
-        >>> float(vi.estimators.WeightedLogWeights(jnp.array([-1.0, -3.0]), jnp.array([0.75, 0.25])).elbo)
+        >>> float(vi.ReverseKL().of(jnp.array([-1.0, -3.0]), jnp.log(jnp.array([0.75, 0.25]))))
+        1.5
+    """
+
+    def __call__(self, log_weights: LogWeights, log_shares: LogWeights) -> Scalar: ...
+
+
+class Shape(NamedTuple):
+    """What an estimator has to know of a loss.
+
+    Example:
+        >>> import vi_toolkit as vi
+        >>> vi.IWAE(5).shape
+        Shape(linear=False, smooth=True, group=5)
+    """
+
+    linear: bool  # in the log weights: minus their mean
+    smooth: bool  # twice differentiable in each log weight
+    group: int | None  # how many independent draws the loss is a function of; None: as many as there are
+
+
+class Estimate(NamedTuple):
+    """A loss whose gradient is the estimator's, and the log weights that it was made of.
+
+    Example:
+        >>> import jax.numpy as jnp, vi_toolkit as vi
+        >>> log_weights, weights = jnp.array([[-1.0, -3.0]]), jnp.array([[0.75, 0.25]])
+        >>> float(vi.estimators.Estimate(jnp.array(1.5), log_weights, weights, log_weights).elbo)
         -1.5
     """
 
-    log_weights: LogWeights
-    weights: LogWeights  # non-negative, summing to one
+    loss: Scalar
+    log_weights: Groups  # log p~(z) - log q(z)
+    weights: Groups  # how much each draw counts within its group: non-negative, summing to one
+    log_density: Groups  # log p~(z)
 
     @property
     def elbo(self) -> Scalar:
-        """sum_i weights_i log_weights_i, in nats."""
-        return (self.weights * self.log_weights).sum()
+        """The mean log weight, in nats."""
+        return _mean(self.log_weights, self.weights)
+
+    @property
+    def ess(self) -> Scalar:
+        """The effective number of draws by their weights p~/q, as a share of all draws: between 0 and 1."""
+        log_w = (self.log_weights + jnp.log(self.weights)).reshape(-1)
+        return 1 / (jax.nn.softmax(log_w) ** 2).sum() / log_w.size
 
 
-class Estimator(Protocol):
-    """Where draws of q come from and how gradients flow through them.
+class Estimator(ABC):
+    """Where draws of q come from, and how gradients flow through them.
+
+    Every estimator is a frozen dataclass; the ready ones are lower-case names of `vi.estimators`.
 
     Example:
-        >>> import jax, jax.numpy as jnp, vi_toolkit as vi
-        >>> target = vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=1)
-        >>> params = {"location": jnp.zeros(1), "log_scale": jnp.zeros(1)}
-        >>> key, guide = jax.random.key(0), vi.MeanFieldNormal()
-        >>> vi.estimators.reparameterised(key, params, guide, target, 3).log_weights.round(4)  # q = p: all log Z
-        Array([0.9189, 0.9189, 0.9189], dtype=float64)
+        >>> import vi_toolkit as vi
+        >>> vi.estimators.reparameterised.drawing(vi.estimators.quasi_random).noise is vi.estimators.quasi_random
+        True
     """
 
-    def __call__(
-        self, key: Key, params: Params, guide: Guide, target: Density, num_draws: int
-    ) -> WeightedLogWeights: ...
+    name: ClassVar[str]  # under which it stands in vi.estimators
+    rests_on_weights: ClassVar[bool] = False  # whether its draws count by weights that can collapse onto a few of them
+
+    @abstractmethod
+    def estimate(
+        self, of: LogWeightLoss, shape: Shape, key: Key, params: Params, guide: Guide, target: Density, num_draws: int
+    ) -> Estimate:
+        """The loss from about ``num_draws`` draws; its gradient in ``params`` is the estimate of the gradient."""
+
+    @abstractmethod
+    def refuses(self, shape: Shape, guide: Guide) -> str | None:
+        """Why it is not valid for a loss of this shape over this guide, in words; None where it is."""
+
+    def gradients(self, num_draws: int) -> float:
+        """Log-density gradients spent: a gradient at one draw is one, a bare density a third."""
+        return float(num_draws)
+
+    def gradients_over(self, guide: Guide, num_draws: int) -> float:
+        """The same over a guide: what is summed over the states of a guide costs by their number."""
+        return self.gradients(num_draws)
+
+
+def needs_gradients_through_draws(guide: Guide) -> str | None:
+    """Why an estimator that differentiates through the draws does not go with a guide."""
+    return None if guide.reparameterised else "its draws carry no gradients"
+
+
+def draw_groups(
+    guide: Guide, key: Key, params: Params, num_draws: int, group: int | None, noise: Noise | None
+) -> GuideDraws:
+    """Draws of q in groups: points (groups, draws, dim) and weights (groups, draws), summing to one in each.
+
+    Within a group the draws are independent unless the group is all there is, or the guide is stratified. Across
+    groups the noise may be antithetic or quasi-random.
+    """
+    if group is None:
+        return jax.tree.map(lambda leaf: leaf[None], guide.draw(key, params, num_draws, noise))
+    groups = max(1, num_draws // group)
+    if guide.stratified:
+        return jax.vmap(lambda key: guide.draw(key, params, group, noise))(jax.random.split(key, groups))
+    lanes = jax.vmap(lambda key: guide.draw(key, params, groups, noise))(jax.random.split(key, group))
+    drawn = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), lanes)
+    return drawn._replace(weights=jnp.full_like(drawn.weights, 1.0 / group))
+
+
+def over_groups(of: LogWeightLoss, log_weights: Groups, weights: Groups) -> Scalar:
+    """The mean over groups of the loss of each."""
+    return jax.vmap(of)(log_weights, jnp.log(weights)).mean()
+
+
+def log_densities(target: Density, points: Float[Array, "groups draws dim"]) -> Groups:
+    """log p~ at every point."""
+    return jax.vmap(jax.vmap(target.log_density))(points)
+
+
+def _mean(values: Groups, weights: Groups) -> Scalar:
+    # a draw that does not count may have an infinite log weight
+    return jnp.where(weights > 0, weights * values, 0.0).sum(-1).mean()

@@ -14,7 +14,7 @@ from numpyro.distributions import ImproperUniform, constraints
 from numpyro.handlers import block
 from numpyro.infer import MCMC, NUTS
 
-from vi_toolkit._checks import check_instance, check_key, check_positive_int
+from vi_toolkit._checks import check_continuous, check_instance, check_key, check_positive_int
 from vi_toolkit._types import Key
 from vi_toolkit.exact._cache import load_chains, path_of_run, save_chains
 from vi_toolkit.exact._candidates import candidates
@@ -79,6 +79,7 @@ def reference(
     """
     check_key(key)
     check_instance(target, Target, "target", "Make one with vi.from_log_density or vi.from_numpyro.")
+    check_continuous(target, "vi.exact.reference")
     num_warmup = check_positive_int(num_warmup, "num_warmup")
     num_draws = check_positive_int(num_draws, "num_draws")
     num_chains = check_positive_int(num_chains, "num_chains")

@@ -1,5 +1,6 @@
 """Small experiments on cross-entropy and the two directions of KL: numbers, a table, a figure and a conclusion each."""
 
+from vi_toolkit.experiments.alpha_sweep import alpha_sweep as alpha_sweep
 from vi_toolkit.experiments.both_sides_free import both_sides_free as both_sides_free
 from vi_toolkit.experiments.cross_entropy_and_likelihood import (
     cross_entropy_and_likelihood as cross_entropy_and_likelihood,

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from vi_toolkit._start import Start
 from vi_toolkit._types import Key, Params
+from vi_toolkit.guides._factors import Triangular
 from vi_toolkit.guides.guide import Guide, GuideDraws, equally_weighted, normal_noise, rate_in_own_scale
 from vi_toolkit.guides.noise import Noise
 
@@ -40,6 +41,10 @@ class FullRankNormal(Guide):
         dim = start.location.shape[0]
         lower = jnp.zeros((dim, dim), start.location.dtype)
         return {"location": start.location, "log_diagonal": jnp.log(start.scale), "lower": lower}
+
+    def factor(self, params: Params) -> Triangular:
+        """L."""
+        return Triangular(scale_tril(params))
 
     def distribution(self, params: Params) -> dist.Distribution:
         """The normal with scale_tril L."""

@@ -48,6 +48,7 @@ class Guide(ABC):
     stratified: ClassVar[bool] = False  # whether draws come with unequal weights that depend on the parameters
     scores_cheaply: ClassVar[bool] = True  # whether log q at a given point costs as little as a draw
     needs_start: ClassVar[bool] = True  # whether `init` looks at a point of high density, found by climbing
+    factorises: ClassVar[bool] = False  # whether the coordinates of a discrete guide are independent
 
     def learning_rate(self, dim: int) -> float:
         """The size of the first steps in the guide's own coordinates."""
@@ -55,6 +56,10 @@ class Guide(ABC):
 
     def check(self, dim: int) -> None:
         """Raises ValueError where the guide does not go with a target of ``dim`` coordinates."""
+        return None
+
+    def states(self) -> tuple[int, ...] | None:
+        """How many values 0, 1, ... each coordinate of a discrete guide takes; None for a guide on R^dim."""
         return None
 
     @abstractmethod
@@ -66,7 +71,7 @@ class Guide(ABC):
         """q as a NumPyro distribution with event_shape (dim,)."""
 
     def draw(self, key: Key, params: Params, num_draws: int, noise: Noise | None = None) -> GuideDraws:
-        """About ``num_draws`` draws of q that carry gradients with respect to the parameters.
+        """About ``num_draws`` draws of q that carry gradients with respect to the parameters, unless they are discrete.
 
         ``noise`` is where a guide that transforms normal noise takes it from; None leaves the choice to the guide.
         """
@@ -75,7 +80,8 @@ class Guide(ABC):
                 f"noise: {noise} does not go with {self}, which is not made of normal noise. Leave it out, or use "
                 "vi.estimators.independent."
             )
-        return equally_weighted(self.distribution(params).rsample(key, (num_draws,)))
+        q = self.distribution(params)
+        return equally_weighted((q.rsample if self.reparameterised else q.sample)(key, (num_draws,)))
 
     def move(self, params: Params, step: Params) -> Params:
         """The parameters after a small step in the guide's own coordinates; a zero step changes nothing.
@@ -105,8 +111,4 @@ def normal_noise(key: Key, num_draws: int, like: Array, noise: Noise | None) -> 
     In mirrored pairs unless told otherwise. Where ``like`` has leading axes (components), each has noise of its own.
     """
     source = antithetic if noise is None else noise
-    *batch, dim = like.shape
-    if not batch:
-        return source(key, num_draws, dim, like.dtype)
-    lanes = jax.vmap(lambda key: source(key, num_draws, dim, like.dtype))(jax.random.split(key, tuple(batch)))
-    return jnp.moveaxis(lanes, -2, 0)
+    return source(key, num_draws, like.size, like.dtype).reshape(num_draws, *like.shape)

@@ -9,6 +9,7 @@ import numpyro.distributions as dist
 
 from vi_toolkit._start import Start
 from vi_toolkit._types import Key, Params
+from vi_toolkit.guides._factors import Diagonal
 from vi_toolkit.guides.guide import Guide, GuideDraws, equally_weighted, normal_noise, rate_in_own_scale
 from vi_toolkit.guides.noise import Noise
 
@@ -38,6 +39,10 @@ class MeanFieldNormal(Guide):
         """Centred at the start, with its conditional standard deviations."""
         return {"location": start.location, "log_scale": jnp.log(start.scale)}
 
+    def factor(self, params: Params) -> Diagonal:
+        """diag(s)."""
+        return Diagonal(jnp.exp(params["log_scale"]))
+
     def distribution(self, params: Params) -> dist.Distribution:
         """The independent normals as one distribution with event_shape (dim,)."""
         normals = dist.Normal(params["location"], jnp.exp(params["log_scale"]), validate_args=False)
@@ -51,6 +56,7 @@ class MeanFieldNormal(Guide):
     def move(self, params: Params, step: Params) -> Params:
         """m + s * step and s * exp(step): the step is counted in present standard deviations."""
         return {
+            **params,
             "location": params["location"] + jnp.exp(params["log_scale"]) * step["location"],
             "log_scale": params["log_scale"] + step["log_scale"],
         }

@@ -11,10 +11,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from vi_toolkit import estimators
 from vi_toolkit.algorithms import Method
-from vi_toolkit.guides import Guide
-from vi_toolkit.objectives import Objective
+from vi_toolkit.estimators import Estimator
+from vi_toolkit.guides import Guide, noise
+from vi_toolkit.kernels import Kernel
+from vi_toolkit.objectives import Generator, Objective, generators
+from vi_toolkit.sources import PosteriorDraws, Transition
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Writer:
             return value if math.isfinite(value) else {"float": str(value)}
         if type(value) in (tuple, list):
             return {type(value).__name__: [self.write(item, f"{where}[{i}]") for i, item in enumerate(value)]}
+        if type(value) is dict and all(isinstance(name, str) for name in value):
+            return {"dict": {name: self.write(item, f"{where}.{name}") for name, item in value.items()}}
         if isinstance(value, (np.ndarray, np.generic, jax.Array)) and value.dtype.kind in "biuf":
             place = f"recipe/{len(self.arrays)}"
             self.arrays[place] = np.asarray(value)
@@ -59,6 +63,7 @@ def read(recipe: Any, arrays: dict[str, np.ndarray]) -> Any:
         "float": lambda: float(value),
         "tuple": lambda: tuple(read(item, arrays) for item in value),
         "list": lambda: [read(item, arrays) for item in value],
+        "dict": lambda: {name: read(item, arrays) for name, item in value.items()},
         "array": lambda: jax.numpy.asarray(arrays[value]),
         "function": lambda: _known(_functions(), value),
     }
@@ -72,9 +77,9 @@ def _known(table: dict[str, Any], name: Any) -> Any:
 
 
 def _parts() -> dict[str, type[Any]]:
-    """Every guide, objective and method of this package by its class name."""
+    """Every guide, objective, estimator, kernel, source and method of this package by its class name."""
     found: dict[str, type[Any]] = {}
-    waiting: list[type[Any]] = [Guide, Objective, Method]
+    waiting: list[type[Any]] = [Guide, Objective, Estimator, Generator, Kernel, Method, PosteriorDraws, Transition]
     while waiting:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
@@ -84,5 +89,6 @@ def _parts() -> dict[str, type[Any]]:
 
 
 def _functions() -> dict[str, Any]:
-    """The estimators by name."""
-    return {name: value for name, value in vars(estimators).items() if isinstance(value, FunctionType)}
+    """The sources of noise and the formulas of generators by name."""
+    found = {**vars(noise), **vars(generators)}
+    return {name: value for name, value in found.items() if isinstance(value, FunctionType)}

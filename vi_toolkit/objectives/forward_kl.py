@@ -1,4 +1,4 @@
-"""Forward KL: cross-entropy from p to q, with draws of p or with importance weights."""
+"""Forward KL: cross-entropy from p to q, with draws of p that are given, weighted, or carried along."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import numpy as np
 from jax.tree_util import register_dataclass
 
 from vi_toolkit._checks import check_finite, describe
-from vi_toolkit._types import Density, Draws, Key, LogWeights, Params, Scalar
+from vi_toolkit._types import Density, Key, Params, Scalar
 from vi_toolkit.guides import Guide
-from vi_toolkit.guides.guide import GuideDraws
-from vi_toolkit.objectives.objective import Objective
+from vi_toolkit.objectives.objective import Memory, Objective
+from vi_toolkit.sources import Importance, PosteriorDraws, WeightedDraws
 
-MIN_ESS = 32.0  # effective number of draws under which the weights are tempered
-_SHARES = (0.5, 0.25, 0.25)  # of the proposal: q itself, q stretched a little, q stretched a lot
-_STRETCHES = (0.0, 2.0, 6.0)  # the scale is 1 + stretch / sqrt(dim)
+DEFAULT = Importance(smooth=False)
 
 
 @partial(register_dataclass, data_fields=["draws"], meta_fields=[])
@@ -29,29 +27,43 @@ class ForwardKL(Objective):
 
         loss = H(p, q) = -E_p[log q(z)]        (nats)
 
-    It is mass-covering: where p is large, q must be large. Two honest forms:
+    It is mass-covering: where p is large, q must be large. Its minimiser does not depend on the evidence Z. E_p is
 
-    - with ``draws`` of p: then this *is* maximum likelihood for q, with the mean over a random part of the draws;
-    - without: E_p is estimated by self-normalised importance sampling, -sum_i w_i log q(z_i) with
-      w_i proportional to p~(z_i) / r(z_i). The proposal r is defensive and follows q: half q itself, half q
-      stretched about its mean, so that p / r stays bounded where q is too narrow. With v_i proportional to
-      q(z_i) / r(z_i), the gradient used is -sum_i (w_i - v_i) grad log q(z_i): the subtracted term has mean zero,
-      and at q = p the noise vanishes. When the effective sample size 1 / sum w_i^2 falls under 32 draws
-      the weights are tempered, w_i^beta, until it does not, so that q approaches p by steps instead of
-      collapsing onto one draw. ``ess`` (a fraction, before tempering) and ``temper`` (beta) are in the history.
+    - the mean over ``draws`` of p, a random part of them at a time, where these are given: then this *is* maximum
+      likelihood for q;
+    - the sum over weighted draws z_i of a source, one of `vi.sources`: the loss is -sum_i w_i log q(z_i). Where the
+      source knows weights v_i for which the same points are draws of q, the gradient used is
+      -sum_i (w_i - v_i) grad log q(z_i): the subtracted term has mean zero, and at q = p the noise vanishes.
 
-    The self-normalised estimate is biased by O(1 / num_draws), away from q = p. Its minimiser does not depend on Z.
+    By default the source is ``vi.sources.Importance(smooth=False)``: self-normalised importance sampling from a
+    proposal that is wider than q, whose weights are tempered where fewer than 32 draws would count. ``ess`` (a share,
+    before tempering) and ``temper`` (the power) are in the history.
+
+    ========================  =================================================================  ==================
+    source                    where draws of p come from                                         biased
+    ========================  =================================================================  ==================
+    Importance()              a proposal wider than q, smoothed weights                          O(1 / num_draws)
+    AdaptiveImportance()      the last proposals, weighted as one mixture                        O(1 / num_draws)
+    WakeSleep()               q itself                                                           O(1 / num_draws)
+    TemperedSMC()             particles led to p from a wide start; for several modes            until they are at p
+    ScoreClimbing()           Markov chains that q helps to move                                 until they forget
+    ========================  =================================================================  ==================
+
+    Where a source was of no use in the last window the fit ends COLLAPSED: each says when.
 
     Args:
-        draws: draws of p on the unconstrained space, of shape (draws, dim), or None.
+        draws: draws of p on the unconstrained space, of shape (draws, dim); or a source; or None.
 
     Raises:
+        TypeError: if ``draws`` is the class of a source, not its instance.
         ValueError: if ``draws`` is not a finite matrix with at least two rows.
 
     Example:
         >>> import jax, jax.numpy as jnp, vi_toolkit as vi
         >>> vi.ForwardKL(draws=jax.random.normal(jax.random.key(0), (1000, 2))).draws.shape
         (1000, 2)
+        >>> vi.ForwardKL(vi.sources.Importance()).tracked
+        ('cross_entropy', 'elbo', 'ess', 'temper', 'khat')
 
     Source: Owen & Zhou (2000), Safe and effective importance sampling, doi:10.1080/01621459.2000.10473909 (defensive
     proposals); Bornschein & Bengio (2015), Reweighted wake-sleep, arXiv:1406.2751.
@@ -65,23 +77,21 @@ class ForwardKL(Objective):
         if isinstance(self.draws, (np.ndarray, list, tuple)) or hasattr(self.draws, "to_numpy"):
             # JAX rebuilds this record around tracers and placeholders, which `check` looks at when a fit begins
             object.__setattr__(self, "draws", jnp.asarray(_checked(self.draws), jnp.result_type(float)))
+        if isinstance(self.draws, type) and issubclass(self.draws, PosteriorDraws):
+            raise TypeError(f"draws: expected a source, got the class {self.draws.__name__} itself. Call it.")
 
-    def warnings(self, history: dict[str, Any]) -> list[str]:
-        """Says so when the weights had collapsed, so that a flattened target was fitted."""
-        if "temper" not in history:
-            return []
-        share, ess = float(np.mean(history["temper"] < 1)), float(np.median(history["ess"]))
-        if share < 0.05:
-            return []
-        return [
-            f"forward KL: the importance weights had an effective size of {100 * ess:.2g} % of the draws (median), and "
-            f"in {100 * share:.0f} % of the last steps the target was flattened to keep {MIN_ESS:.0f} effective draws: "
-            "the fit is too wide or off. Raise num_draws, take a richer guide, or pass draws of p by ForwardKL(draws)."
-        ]
+    @property
+    def source(self) -> PosteriorDraws | None:
+        """Where the draws of p come from; None where they are given."""
+        if self.draws is None:
+            return DEFAULT
+        return self.draws if isinstance(self.draws, PosteriorDraws) else None
 
     def check(self, guide: Guide, dim: int) -> None:
-        """The draws must be finite and of the target's dimension."""
-        if self.draws is not None and _checked(self.draws).shape[1:] != (dim,):
+        """The draws must be finite and of the target's dimension; a source has its own conditions."""
+        if self.source is not None:
+            self.source.check(guide, dim)
+        elif _checked(self.draws).shape[1:] != (dim,):
             raise ValueError(
                 f"draws: expected shape (draws, {dim}) for this target, got {self.draws.shape}. "
                 "They live on the unconstrained space of the target, in the order of target.sites."
@@ -89,22 +99,63 @@ class ForwardKL(Objective):
 
     @property
     def tracked(self) -> tuple[str, ...]:
-        """The cross-entropy; by importance weights also the ELBO, their effective fraction and their tempering."""
-        return ("cross_entropy",) if self.draws is not None else ("cross_entropy", "elbo", "ess", "temper")
+        """The cross-entropy, and what the source says of its draws."""
+        return ("cross_entropy",) + (self.source.tracked if self.source is not None else ())
+
+    def begin(self, key: Key, params: Params, guide: Guide, target: Density, num_draws: int) -> Memory:
+        """What the source carries from step to step."""
+        return () if self.source is None else self.source.begin(key, params, guide, target, num_draws)
 
     def loss(
         self, key: Key, params: Params, guide: Guide, target: Density, num_draws: int
     ) -> tuple[Scalar, dict[str, Scalar]]:
-        """The cross-entropy from p to q, by draws of p where there are some."""
-        if self.draws is not None:
-            points = self.draws[jax.random.randint(key, (num_draws,), 0, len(self.draws))]
-            cross_entropy = -guide.distribution(params).log_prob(points).mean()
-            return cross_entropy, {"cross_entropy": cross_entropy}
-        return _importance_loss(key, params, guide, target, num_draws)
+        """The cross-entropy from p to q, by draws that owe nothing to an earlier step."""
+        if self.source is None:
+            return _cross_entropy(_some_of(key, self.draws, num_draws), params, guide)
+        fixed = jax.lax.stop_gradient(params)
+        return _cross_entropy(self.source.fresh(key, fixed, guide, target, num_draws), params, guide)
+
+    def loss_with_memory(
+        self, key: Key, params: Params, guide: Guide, target: Density, num_draws: int, memory: Memory
+    ) -> tuple[Scalar, dict[str, Scalar], Memory]:
+        """The cross-entropy from p to q, by the source's draws at this step."""
+        if self.source is None:
+            return *self.loss(key, params, guide, target, num_draws), memory
+        fixed = jax.lax.stop_gradient(params)
+        draws, memory = self.source.draw(key, memory, fixed, guide, target, num_draws)
+        return *_cross_entropy(draws, params, guide), memory
 
     def gradients_per_step(self, num_draws: int) -> float:
-        """None with draws of p; else one bare density, a third, a draw."""
-        return 0.0 if self.draws is not None else num_draws / 3
+        """None with draws of p; else what the source spends."""
+        return 0.0 if self.source is None else self.source.gradients_per_step(num_draws)
+
+    def gradients_to_begin(self, num_draws: int) -> float:
+        """What the source spends before the first step."""
+        return 0.0 if self.source is None else self.source.gradients_to_begin(num_draws)
+
+    def collapsed(self, history: dict[str, Any]) -> bool:
+        """Whether the source's draws were none of p."""
+        return self.source is not None and self.source.collapsed(history)
+
+    def warnings(self, history: dict[str, Any]) -> list[str]:
+        """What the source says against its draws."""
+        return [] if self.source is None else self.source.warnings(history)
+
+
+def _cross_entropy(draws: WeightedDraws, params: Params, guide: Guide) -> tuple[Scalar, dict[str, Scalar]]:
+    points, w, v, facts = draws
+    log_q = guide.distribution(params).log_prob(points)
+    cross_entropy = -jnp.where(w > 0, w * log_q, 0.0).sum()  # what does not count may be out of q's reach
+    loss = cross_entropy
+    if v is not None:
+        surrogate = -((w - v) * log_q).sum()
+        loss = jax.lax.stop_gradient(cross_entropy - surrogate) + surrogate
+    return loss, {"cross_entropy": cross_entropy} | facts
+
+
+def _some_of(key: Key, draws: Any, num_draws: int) -> WeightedDraws:
+    points = draws[jax.random.randint(key, (num_draws,), 0, len(draws))]
+    return WeightedDraws(points, jnp.full(num_draws, 1 / num_draws, points.dtype), None, {})
 
 
 def _checked(draws: Any) -> np.ndarray:
@@ -112,67 +163,7 @@ def _checked(draws: Any) -> np.ndarray:
     if array.dtype.kind not in "fiu" or array.ndim != 2 or len(array) < 2:
         raise ValueError(
             f"draws: expected draws of p of shape (draws, dim), at least two, got {describe(draws)}. "
-            "They live on the unconstrained space of the target."
+            "They live on the unconstrained space of the target. What makes draws of p is in vi.sources."
         )
     check_finite(array, "draws")
     return array
-
-
-def _importance_loss(
-    key: Key, params: Params, guide: Guide, target: Density, num_draws: int
-) -> tuple[Scalar, dict[str, Scalar]]:
-    fixed = jax.lax.stop_gradient(params)
-    points, log_r = _defensive_draws(key, guide, fixed, num_draws)
-    log_p = jax.vmap(target.log_density)(points)
-    log_p = jnp.where(jnp.isnan(log_p), -jnp.inf, log_p)
-    log_q = guide.distribution(params).log_prob(points)
-    log_ratio_p, log_ratio_q = log_p - log_r, jax.lax.stop_gradient(log_q) - log_r
-    temper = _temper(log_ratio_p)
-    # p^beta r^(1-beta) is the tempered target
-    w, v = jax.nn.softmax(temper * log_ratio_p), jax.nn.softmax(log_ratio_q)
-    cross_entropy = -(jnp.where(w > 0, w * log_q, 0.0)).sum()
-    surrogate = -((w - v) * log_q).sum()
-    loss = jax.lax.stop_gradient(cross_entropy - surrogate) + surrogate
-    weights = jax.nn.softmax(log_ratio_p)
-    elbo = jnp.where(v > 0, v * (log_p - log_q), 0.0).sum()
-    return loss, {
-        "elbo": elbo,
-        "cross_entropy": cross_entropy,
-        "ess": 1 / (weights**2).sum() / len(w),
-        "temper": temper,
-    }
-
-
-def _defensive_draws(key: Key, guide: Guide, params: Params, num_draws: int) -> tuple[Draws, LogWeights]:
-    """Draws of r = sum_s share_s q_s, q_s being q stretched about its mean, in fixed proportions; and log r."""
-    distribution = guide.distribution(params)
-    key_draw, key_pick = jax.random.split(key)
-    drawn: GuideDraws = guide.draw(key_draw, params, num_draws)
-    dim = drawn.points.shape[-1]
-    centre = drawn.weights @ drawn.points
-    pick = jax.random.choice(key_pick, len(drawn.weights), (num_draws,), p=drawn.weights)
-    scales = 1.0 + jnp.asarray(_STRETCHES, centre.dtype) / jnp.sqrt(dim)
-    shares = jnp.asarray(_SHARES, centre.dtype)
-    which = jnp.searchsorted(jnp.cumsum(shares)[:-1], (jnp.arange(num_draws) + 0.5) / num_draws)
-    points = centre + scales[which][:, None] * (drawn.points[pick] - centre)
-    unstretched = centre + (points - centre) / scales[:, None, None]
-    log_q = distribution.log_prob(unstretched) - dim * jnp.log(scales)[:, None]
-    return points, jax.nn.logsumexp(log_q + jnp.log(shares)[:, None], axis=0)
-
-
-def _temper(log_weights: LogWeights) -> Scalar:
-    """The largest beta in (0, 1] at which the weights w^beta keep MIN_ESS effective draws, by bisection."""
-    wanted = min(MIN_ESS, 0.5 * len(log_weights))
-
-    def ess(beta: Scalar) -> Scalar:
-        return 1 / (jax.nn.softmax(beta * log_weights) ** 2).sum()
-
-    def halve(_: Any, bounds: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
-        low, high = bounds
-        middle = (low + high) / 2
-        enough = ess(middle) >= wanted
-        return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
-
-    one = jnp.ones((), log_weights.dtype)
-    low, _ = jax.lax.fori_loop(0, 20, halve, (0 * one, one))
-    return jnp.where(ess(one) >= wanted, one, low)

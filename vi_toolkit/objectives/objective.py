@@ -49,6 +49,10 @@ class Objective(ABC):
     def gradients_per_step(self, num_draws: int) -> float:
         """Log-density gradients spent by one step: a gradient at one draw is one, a bare density a third."""
 
+    def gradients_over(self, guide: Guide, num_draws: int) -> float:
+        """The same over a guide, where what is spent depends on it."""
+        return self.gradients_per_step(num_draws)
+
     def gradients_to_begin(self, num_draws: int) -> float:
         """Log-density gradients spent by `begin`."""
         return 0.0

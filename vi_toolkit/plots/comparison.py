@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from vi_toolkit._checks import check_instance, check_key, check_positive_int
+from vi_toolkit._checks import check_continuous, check_instance, check_key, check_positive_int
 from vi_toolkit._types import Key
 from vi_toolkit.compare import Comparison
 from vi_toolkit.plots._coordinates import all_sites
@@ -68,6 +68,7 @@ def plot_comparison(
     check_key(key)
     check_instance(comparison, Comparison, "comparison", "Pass what vi.compare returned.")
     num_draws = check_positive_int(num_draws, "num_draws")
+    check_continuous(comparison.target, "vi.plot_comparison")
     target, known = comparison.target, all_sites(comparison.target)
     unknown = [site for site in sites or () if site not in known]
     if unknown:

@@ -21,6 +21,11 @@ class Constant:
     dtype: str
     shape: tuple[int, ...]
 
+    @classmethod
+    def of(cls, array: Any) -> Constant:
+        value = np.asarray(array)
+        return cls(value.tobytes(), value.dtype.str, value.shape)
+
     @property
     def array(self) -> np.ndarray:
         return np.frombuffer(self.content, dtype=self.dtype).reshape(self.shape)
@@ -80,18 +85,13 @@ def bind_arguments(
 
 def freeze(arguments: Arguments, data: tuple[Any, ...]) -> Arguments:
     """The same call with every array built into the program."""
-    leaves = [_constant(leaf) if isinstance(leaf, jax.Array) else leaf for leaf in arguments.call_leaves(data)]
+    leaves = [Constant.of(leaf) if isinstance(leaf, jax.Array) else leaf for leaf in arguments.call_leaves(data)]
     return Arguments(arguments.structure, tuple(leaves), arguments.names)
 
 
 def name_of_leaf(name: str) -> str:
     """How an argument is called in an error message."""
     return f"model argument {name!r}"
-
-
-def _constant(array: jax.Array) -> Constant:
-    value = np.asarray(array)
-    return Constant(value.tobytes(), value.dtype.str, value.shape)
 
 
 def _is_leaf(value: Any) -> bool:

@@ -15,6 +15,7 @@ from numpyro.handlers import block, seed, substitute, trace
 from numpyro.infer.initialization import init_to_uniform
 
 from vi_toolkit.targets._arguments import Arguments
+from vi_toolkit.targets._enumeration import check_discrete, first_free_dim, unsettled_sites
 from vi_toolkit.targets.target import Site
 
 
@@ -26,6 +27,9 @@ class Structure:
     observed: tuple[str, ...]
     deterministic_dims: tuple[tuple[str, tuple[str, ...]], ...]
     prior_samples: bool  # whether every prior can be drawn from
+    summed: tuple[str, ...]  # discrete sites that are summed out
+    unsettled: tuple[str, ...]  # those, and the sites that depend on them
+    first_free_dim: int  # from the right, where a discrete site may put its values
 
 
 def find_structure(model: Callable[..., Any], arguments: Arguments, data: Any) -> Structure:
@@ -37,14 +41,18 @@ def find_structure(model: Callable[..., Any], arguments: Arguments, data: Any) -
         start = init_to_uniform(radius=0.0)
         with block():  # a trace inside another handler must not leak into it
             sites = trace(substitute(seed(model, jax.random.key(0)), substitute_fn=start)).get_trace(*args, **kwargs)
-        latents = {name: site for name, site in sites.items() if _is_latent(site)}
-        _check_sites(model, arguments, sites, latents)
+        unknown = {name: site for name, site in sites.items() if _is_latent(site)}
+        latents = {name: site for name, site in unknown.items() if not site["fn"].support.is_discrete}
+        _check_sites(model, arguments, sites, unknown)
+        found["summed"] = {name: site["value"] for name, site in unknown.items() if name not in latents}
+        found["first_free_dim"] = first_free_dim(sites)
+        found["unsettled"] = unsettled_sites(model, args, kwargs, found["summed"]) if found["summed"] else ()
         found["sites"] = _layout(latents)
         found["observed"] = tuple(name for name, site in sites.items() if _is_observed(site))
         found["dims"] = tuple(
             (name, _dims(name, site, np.ndim(site["value"])))
             for name, site in sites.items()
-            if site["type"] == "deterministic" and site["cond_indep_stack"]
+            if site["type"] == "deterministic" and site["cond_indep_stack"] and name not in found["unsettled"]
         )
         return jnp.zeros(())
 
@@ -52,7 +60,15 @@ def find_structure(model: Callable[..., Any], arguments: Arguments, data: Any) -
         jax.eval_shape(run, data)
     except NotImplementedError as error:
         raise ValueError(f"model: NumPyro could not run it: {str(error) or 'a site cannot be sampled'}") from error
-    return Structure(found["sites"], found["observed"], found["dims"], _prior_samples(model, arguments, data))
+    return Structure(
+        found["sites"],
+        found["observed"],
+        found["dims"],
+        _prior_samples(model, arguments, data),
+        tuple(found["summed"]),
+        found["unsettled"],
+        found["first_free_dim"],
+    )
 
 
 def _is_latent(site: dict[str, Any]) -> bool:
@@ -110,14 +126,11 @@ def _check_kinds(sites: dict[str, Any], latents: dict[str, Any]) -> None:
             )
     for name, site in latents.items():
         if site["fn"].support.is_discrete:
-            raise ValueError(
-                f"model: the latent site {name!r} ({type(site['fn']).__name__}) is discrete, and a continuous guide "
-                "cannot stand for it. Sum it out of the model, for example with "
-                "numpyro.distributions.MixtureSameFamily, or with numpyro.factor and jax.scipy.special.logsumexp."
-            )
-    if not latents:
+            check_discrete(name, site)
+    if all(site["fn"].support.is_discrete for site in latents.values()):
+        rest = f" once {sorted(latents)} are summed out" if latents else ""
         raise ValueError(
-            f"model: it has no latent site, so there is nothing to fit. Its sites: {sorted(sites) or 'none'}."
+            f"model: it has no latent site{rest}, so there is nothing to fit. Its sites: {sorted(sites) or 'none'}."
         )
 
 

@@ -32,6 +32,19 @@ class LogDensityProgram:
     def constrain(self, data: Any, z: Vector) -> Sites:
         return jax.tree.unflatten(self.constrainer, data["constrain"])(z)
 
+    def log_density_with_closed_form_prior(
+        self, data: Any, z: Vector, location: Vector, scale: Vector
+    ) -> tuple[Scalar, Any]:
+        raise ValueError(
+            "target: a plain log density has no prior that is known apart. Make the target with vi.from_numpyro, or "
+            "use another estimator."
+        )
+
+    def unconstrain(self, data: Any, sites: Sites) -> tuple[Vector, Scalar]:
+        if jax.tree.unflatten(self.constrainer, data["constrain"]).func is not _whole:
+            raise ValueError("target: it was made with a constrain of its own, whose inverse is not known.")
+        return jnp.asarray(sites["z"]), jnp.zeros(())
+
     def prior_draw(self, data: Any, key: Key) -> Vector | None:
         return None
 
@@ -42,6 +55,9 @@ class LogDensityProgram:
         return {}
 
     def log_likelihood(self, data: Any, z: Vector) -> Sites:
+        return {}
+
+    def dependencies(self, data: Any) -> Mapping[str, tuple[str, ...]]:
         return {}
 
     def deterministic_dims(self) -> Mapping[str, tuple[str, ...]]:

@@ -3,107 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions.transforms import biject_to
-from numpyro.handlers import block, seed, substitute, trace
-from numpyro.infer.util import constrain_fn, potential_energy
 
 from vi_toolkit._checks import check_finite, describe
-from vi_toolkit._types import Key, Scalar, Sites, Vector
-from vi_toolkit.targets._arguments import Arguments, bind_arguments, freeze, name_of_leaf
-from vi_toolkit.targets._structure import Structure, find_structure
-from vi_toolkit.targets.target import Site, Target
-
-Model = Callable[..., Any]
+from vi_toolkit.targets._arguments import bind_arguments, freeze, name_of_leaf
+from vi_toolkit.targets._enumeration import check_summable
+from vi_toolkit.targets._structure import find_structure
+from vi_toolkit.targets.numpyro_program import Model, NumPyroProgram
+from vi_toolkit.targets.target import Target
 
 _NOT_TRACEABLE = (
     jax.errors.ConcretizationTypeError,  # and its kinds: TracerBool, TracerInteger, NonConcreteBooleanIndex
     jax.errors.TracerArrayConversionError,
 )
-
-
-@dataclass(frozen=True)
-class NumPyroProgram:
-    """The functions of a target made from a NumPyro model; ``data`` holds the model's array arguments."""
-
-    model: Model
-    arguments: Arguments
-    structure: Structure
-
-    @property
-    def dim(self) -> int:
-        return self.sites[-1].stop
-
-    @property
-    def sites(self) -> tuple[Site, ...]:
-        return self.structure.sites
-
-    def deterministic_dims(self) -> Mapping[str, tuple[str, ...]]:
-        return dict(self.structure.deterministic_dims)
-
-    def log_density(self, data: Any, z: Vector) -> Scalar:
-        args, kwargs = self.arguments.call(data)
-        return -potential_energy(self.model, args, kwargs, self._unflatten(z))
-
-    def constrain(self, data: Any, z: Vector) -> Sites:
-        args, kwargs = self.arguments.call(data)
-        # A model may draw keys of its own; the seed keeps NumPyro from asking for one.
-        return constrain_fn(seed(self.model, 0), args, kwargs, self._unflatten(z), return_deterministic=True)
-
-    def prior_draw(self, data: Any, key: Key) -> Vector | None:
-        if not self.structure.prior_samples:
-            return None
-        args, kwargs = self.arguments.call(data)
-        with block():
-            sites = trace(seed(self.model, key)).get_trace(*args, **kwargs)
-        parts = [biject_to(sites[s.name]["fn"].support).inv(sites[s.name]["value"]).reshape(-1) for s in self.sites]
-        return jnp.concatenate(parts)
-
-    def observed(self, data: Any) -> Mapping[str, np.ndarray]:
-        sites = self._run(data, jnp.zeros(self.dim))
-        return {name: np.asarray(sites[name]["value"]) for name in self.structure.observed}
-
-    def log_likelihood(self, data: Any, z: Vector) -> Sites:
-        sites = self._run(data, z)
-        return {name: sites[name]["fn"].log_prob(sites[name]["value"]) for name in self.structure.observed}
-
-    def explain(self, data: Any, z: Vector) -> str:
-        """The sites whose log density is not finite at z, with the values that they take there."""
-        lines = []
-        for name, site in self._run(data, z).items():
-            if site["type"] != "sample":
-                continue
-            log_prob = np.asarray(site["fn"].log_prob(site["value"]))
-            if not np.isfinite(log_prob).all():
-                count = int((~np.isfinite(log_prob)).sum())
-                kind = type(site["fn"]).__name__
-                first = log_prob[~np.isfinite(log_prob)].flat[0]
-                lines.append(
-                    f"site {name!r} ({kind}): {count} of {log_prob.size} log densities not finite, first {first}"
-                )
-        leaves = zip(self.arguments.array_names, data, strict=True)
-        for name, leaf in leaves:
-            try:
-                check_finite(leaf, name)
-            except ValueError as error:
-                lines.insert(0, f"argument {error}")
-        return "; ".join(lines) or "every site is finite there, but the gradient of the log density is not"
-
-    def _unflatten(self, z: Vector) -> dict[str, Any]:
-        return {s.name: z[s.start : s.stop].reshape(s.unconstrained_shape) for s in self.sites}
-
-    def _run(self, data: Any, z: Vector) -> dict[str, Any]:
-        """The trace of the model with its unknowns at z."""
-        args, kwargs = self.arguments.call(data)
-        latents = {site.name for site in self.sites}
-        values = {name: value for name, value in self.constrain(data, z).items() if name in latents}
-        return trace(substitute(seed(self.model, 0), data=values)).get_trace(*args, **kwargs)
 
 
 def from_numpyro(model: Model, *args: Any, **kwargs: Any) -> Target:
@@ -112,6 +28,12 @@ def from_numpyro(model: Model, *args: Any, **kwargs: Any) -> Target:
     The unknowns are the model's continuous sample sites that are not observed, mapped to R^dim by NumPyro's
     bijections: log p~(z) = log p(x(z), data) + log |det dx/dz|, so Z is the model's evidence p(data). The flat
     vector follows the order of the sites in the model.
+
+    A discrete site that is marked ``infer={"enumerate": "parallel"}`` is summed out by NumPyro and funsor (``pip
+    install funsor``): log p~(z) = log sum_c p(x(z), c, data) + log |det dx/dz|. To mark all of them, decorate the model
+    with ``numpyro.contrib.funsor.config_enumerate``. Every batch dimension must then be a ``numpyro.plate``; chains
+    of states are written with ``numpyro.contrib.control_flow.scan`` or ``numpyro.contrib.funsor.markov``. The summed
+    sites, and whatever depends on them, are no part of `Target.constrain` and `Target.log_likelihood`.
 
     Array arguments (NumPy, JAX, pandas, lists of numbers) become the leaves of the target; every other argument
     is part of the compiled program. A model that needs its data as plain numbers while JAX traces it (such as
@@ -128,9 +50,10 @@ def from_numpyro(model: Model, *args: Any, **kwargs: Any) -> Target:
 
     Raises:
         TypeError: if the arguments do not fit the model's signature, or one is not numeric.
-        ValueError: if a latent site is discrete, the model has no latent site, an argument is empty, an observed
-            site was never given its data, an observed value's shape does not fit its distribution, or NaN or
-            infinite data leave no point of finite density.
+        ImportError: if a discrete site is to be summed out and funsor is not installed.
+        ValueError: if a latent site is discrete and not marked, or cannot be summed out, the model has no latent site,
+            an argument is empty, an observed site was never given its data, an observed value's shape does not fit
+            its distribution, or NaN or infinite data leave no point of finite density.
 
     Example:
         >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist, vi_toolkit as vi
@@ -158,6 +81,7 @@ def from_numpyro(model: Model, *args: Any, **kwargs: Any) -> Target:
             stacklevel=2,
         )
     target = Target(NumPyroProgram(model, arguments, structure), data)
+    check_summable(target, structure.summed)
     _check_data(target)
     return target
 

@@ -8,10 +8,12 @@ from functools import partial
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import register_dataclass
 
 from vi_toolkit._types import Key, Scalar, Sites, Vector
+from vi_toolkit.targets._arguments import Constant
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,13 @@ class Program(Protocol):
 
     def log_density(self, data: Any, z: Vector) -> Scalar: ...
 
+    def log_density_with_closed_form_prior(
+        self, data: Any, z: Vector, location: Vector, scale: Vector
+    ) -> tuple[Scalar, Any]: ...
+
     def constrain(self, data: Any, z: Vector) -> Sites: ...
+
+    def unconstrain(self, data: Any, sites: Sites) -> tuple[Vector, Scalar]: ...
 
     def prior_draw(self, data: Any, key: Key) -> Vector | None: ...
 
@@ -47,7 +55,24 @@ class Program(Protocol):
 
     def log_likelihood(self, data: Any, z: Vector) -> Sites: ...
 
+    def dependencies(self, data: Any) -> Mapping[str, tuple[str, ...]]: ...
+
     def deterministic_dims(self) -> Mapping[str, tuple[str, ...]]: ...
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A target with its data built in: hashable, equal to another by content; made by `Target.frozen`."""
+
+    program: Program
+    structure: Any
+    constants: tuple[Constant, ...]
+
+    @property
+    def target(self) -> Target:
+        """The target again."""
+        leaves = [jnp.asarray(constant.array) for constant in self.constants]
+        return Target(self.program, jax.tree.unflatten(self.structure, leaves))
 
 
 @partial(register_dataclass, data_fields=["data", "log_evidence"], meta_fields=["program"])
@@ -85,6 +110,11 @@ class Target:
         return self.program.sites
 
     @property
+    def num_values(self) -> tuple[int, ...] | None:
+        """How many values 0, 1, ... each coordinate takes, for a target over finitely many points; else None."""
+        return getattr(self.program, "num_values", None)
+
+    @property
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Dimension names of every site and deterministic, from the model's plates; for ArviZ."""
         return {s.name: s.dims for s in self.sites if s.dims} | dict(self.program.deterministic_dims())
@@ -96,6 +126,21 @@ class Target:
     def constrain(self, z: Vector) -> Sites:
         """The named sites of one point z of shape (dim,), in the model's own space, deterministic sites included."""
         return self.program.constrain(self.data, z)
+
+    def unconstrain(self, sites: Sites) -> tuple[Vector, Scalar]:
+        """The point z (dim,) that `constrain` takes to these values of the unknowns, and log |det dx/dz| there.
+
+        Raises:
+            ValueError: for a plain log density with a `constrain` of its own, which has no known way back.
+
+        Example:
+            >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist, vi_toolkit as vi
+            >>> target = vi.from_numpyro(lambda: numpyro.sample("scale", dist.HalfNormal(1.0)))
+            >>> z, log_jacobian = target.unconstrain({"scale": jnp.exp(2.0)})  # x = exp(z)
+            >>> z.round(4), float(log_jacobian.round(4))
+            (Array([2.], dtype=float64), 2.0)
+        """
+        return self.program.unconstrain(self.data, sites)
 
     def prior_draw(self, key: Key) -> Vector | None:
         """A point of shape (dim,) from the model's prior, or None where there is no prior to draw from."""
@@ -110,8 +155,48 @@ class Target:
         return dict(self.program.observed(self.data))
 
     def log_likelihood(self, z: Vector) -> Sites:
-        """The log likelihood of every observation at one point z, by observed site; empty for a plain log density."""
+        """The log likelihood of every observation at one point z, by observed site; empty for a plain log density.
+
+        Observed sites that depend on a discrete site that was summed out have none of their own, and are left out.
+        """
         return self.program.log_likelihood(self.data, z)
+
+    def dependencies(self) -> dict[str, tuple[str, ...]]:
+        """The unknowns that each sample site's log density depends on, in the model's order; empty for a log density.
+
+        Example:
+            >>> import numpyro, numpyro.distributions as dist, vi_toolkit as vi
+            >>> def model(y):
+            ...     mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
+            ...     scale = numpyro.sample("scale", dist.HalfNormal(1.0))
+            ...     numpyro.sample("y", dist.Normal(mean, scale), obs=y)
+            >>> vi.from_numpyro(model, 1.0).dependencies()
+            {'mean': ('mean',), 'scale': ('scale',), 'y': ('mean', 'scale')}
+        """
+        return dict(self.program.dependencies(self.data))
+
+    def log_density_with_closed_form_prior(self, z: Vector, location: Vector, scale: Vector) -> tuple[Scalar, Any]:
+        """log p~(z) with normal priors integrated against q(z) = prod_i N(z_i; location_i, scale_i^2).
+
+            log p~(z) - sum_k [log p(z_k | parents) + D_KL(q_k || p(. | parents))]        (nats)
+
+        k over the sites on the real line whose prior, given the other sites at z, is independently normal. Its mean
+        under q, plus the entropy of the other coordinates, is the ELBO.
+
+        Returns:
+            That number, and which coordinates belong to such sites, (dim,).
+
+        Raises:
+            ValueError: if there is no such site, or discrete sites are summed out.
+
+        Source: Kingma & Welling (2014), Auto-encoding variational Bayes, arXiv:1312.6114, section 2.3.
+        """
+        return self.program.log_density_with_closed_form_prior(self.data, z, location, scale)
+
+    def frozen(self) -> Frozen:
+        """The same target as a hashable object with its data built in, for parts that are settings, such as guides."""
+        leaves, structure = jax.tree.flatten(self.data)
+        return Frozen(self.program, structure, tuple(Constant.of(leaf) for leaf in leaves))
 
 
 @jax.jit

@@ -11,15 +11,17 @@ from numpyro.distributions import Distribution
 
 from vi_toolkit._checks import describe
 from vi_toolkit._types import Key
-from vi_toolkit.exact.posterior import check_draw_request
+from vi_toolkit.exact.discrete._vectors import as_exact
+from vi_toolkit.exact.posterior import ExactPosterior, check_draw_request
 
 
 @dataclass(frozen=True, eq=False)
 class DiscretePosterior:
     """A posterior P(x | data) over discrete unknowns x, known by exact sums; everything is NumPy, in float64.
 
-    It has no unconstrained space and so no target: it is what a guide over the model's continuous unknowns is held
-    against where the discrete ones are summed out, and what a sampler over the discrete ones is held against.
+    It is what a guide over the model's continuous unknowns is held against where the discrete ones are summed out, and
+    what a sampler over the discrete ones is held against. `as_exact` gives it a target, for guides over discrete
+    unknowns.
 
     An assignment x gives every unknown one of the states 0, 1, ..., states - 1. The model's joint log density of x and
     the data is ``log_prob(x) + log_evidence``.
@@ -84,6 +86,24 @@ class DiscretePosterior:
         if ((x != np.round(x)) | (x < 0) | (x >= states)).any():
             raise ValueError(f"x: expected states among 0 to {states - 1}, got {x}.")
         return float(self.log_probs(x[None].astype(np.int64))[0])
+
+    def as_exact(self) -> ExactPosterior:
+        """The same posterior of x as a vector of whole numbers, row by row, with a target and moments.
+
+        `vi.fit` takes its target with `vi.MeanFieldCategorical`, and `vi.diagnose` and `vi.compare` take it as a
+        reference. An impossible assignment, with a log mass of -inf, makes reverse KL infinite.
+
+        Example:
+            >>> import jax, numpy as np, vi_toolkit as vi
+            >>> exact = vi.exact.ising(np.array([[0.0, 0.5], [0.5, 0.0]]), np.array([0.2, 0.0])).as_exact()
+            >>> exact.mean.round(4), exact.target.num_values
+            (array([0.5987, 0.5456]), (2, 2))
+            >>> objective = vi.ReverseKL(vi.estimators.enumerated)
+            >>> fit = vi.fit(jax.random.key(0), exact.target, vi.gradient(vi.MeanFieldCategorical((2, 2)), objective))
+            >>> vi.diagnose(jax.random.key(1), fit, reference=exact).reverse_kl < 0.15
+            True
+        """
+        return as_exact(self)
 
     def sample(self, key: Key, num_draws: int) -> np.ndarray:
         """``num_draws`` independent draws of whole assignments, (num_draws, ...), whole numbers."""

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from vi_toolkit._checks import check_instance, check_positive
+from vi_toolkit._checks import check_continuous, check_instance, check_positive
 from vi_toolkit.exact.posterior import ExactPosterior, nearest_mode
 from vi_toolkit.exact.quadrature._cells import coefficients, nodes, peaks
 from vi_toolkit.exact.quadrature._explore import find_maxima
@@ -62,6 +62,7 @@ def grid(target: Target, *, relative_tolerance: float | None = None) -> ExactPos
     Approximation Practice, chapter 3.
     """
     check_instance(target, Target, "target", "Make one with vi.from_log_density or vi.from_numpyro.")
+    check_continuous(target, "vi.exact.grid")
     if target.dim not in TOLERANCES:
         raise ValueError(
             f"target: expected dim 1, 2 or 3, got {target.dim}. For more dimensions, vi.exact.reference runs NUTS."

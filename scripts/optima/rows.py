@@ -1,0 +1,64 @@
+"""The objectives of the table, and the divergence that each one minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import vi_toolkit as vi
+
+Make = Callable[[Any], vi.Objective]
+
+
+@dataclass(frozen=True)
+class Row:
+    """An objective, made for a case, and the name of its divergence or of its own way to a minimiser."""
+
+    make: Make
+    minimises: str
+    unbounded: bool = False  # whether it is infinite for every normal q where p has the heavier tails
+
+
+def triangular(log_u: Any) -> Any:
+    """(u - 1)^2 / (u + 1): a generator of one's own."""
+    import jax.numpy as jnp
+
+    return jnp.expm1(log_u) * jnp.tanh(0.5 * log_u)
+
+
+def f_divergence(generator: Any) -> Make:
+    return lambda case: vi.FDivergence(generator)
+
+
+ROWS: dict[str, Row] = {
+    "ReverseKL()": Row(lambda case: vi.ReverseKL(), "reverse KL"),
+    "LogVariance()": Row(lambda case: vi.LogVariance(), "reverse KL"),
+    "ForwardKL()": Row(lambda case: vi.ForwardKL(), "forward KL"),
+    "ForwardKL(draws)": Row(lambda case: vi.ForwardKL(case.draws), "forward KL"),
+    "Renyi(0.3)": Row(lambda case: vi.Renyi(0.3), "Renyi 0.3"),
+    "Renyi(0.5)": Row(lambda case: vi.Renyi(0.5), "Renyi 0.5"),
+    "Renyi(2)": Row(lambda case: vi.Renyi(2), "Renyi 2"),
+    "Renyi(-0.5)": Row(lambda case: vi.Renyi(-0.5), "Renyi -0.5", unbounded=True),
+    "Chi(2)": Row(lambda case: vi.Chi(2), "Renyi -1", unbounded=True),
+    "IWAE(5)": Row(lambda case: vi.IWAE(5), "IWAE"),
+    "FDivergence(reverse_kl)": Row(f_divergence(vi.generators.reverse_kl), "reverse KL"),
+    "FDivergence(forward_kl)": Row(f_divergence(vi.generators.forward_kl), "forward KL"),
+    "FDivergence(jeffreys)": Row(f_divergence(vi.generators.jeffreys), "Jeffreys"),
+    "JensenShannon()": Row(lambda case: vi.JensenShannon(), "Jensen-Shannon"),
+    "JensenShannon(0.2)": Row(lambda case: vi.JensenShannon(0.2), "Jensen-Shannon, skew 0.2"),
+    "FDivergence(hellinger)": Row(f_divergence(vi.generators.hellinger), "Hellinger"),
+    "FDivergence(total_variation)": Row(f_divergence(vi.generators.total_variation), "total variation"),
+    "FDivergence(pearson)": Row(f_divergence(vi.generators.pearson), "Renyi -1", unbounded=True),
+    "FDivergence(neyman)": Row(f_divergence(vi.generators.neyman), "Renyi 2"),
+    "FDivergence(amari(0.7))": Row(f_divergence(vi.generators.amari(0.7)), "Renyi 0.3"),
+    "FDivergence(one's own)": Row(f_divergence(triangular), "triangular"),
+    "TailAdaptive()": Row(lambda case: vi.TailAdaptive(), "tail adaptive"),
+    "Fisher()": Row(lambda case: vi.Fisher(), "Fisher"),
+    "KernelStein()": Row(lambda case: vi.KernelStein(), "Stein"),
+    "ForwardKL(AdaptiveImportance())": Row(lambda case: vi.ForwardKL(vi.sources.AdaptiveImportance()), "forward KL"),
+    "ForwardKL(TemperedSMC())": Row(lambda case: vi.ForwardKL(vi.sources.TemperedSMC()), "forward KL"),
+    "ForwardKL(ScoreClimbing())": Row(lambda case: vi.ForwardKL(vi.sources.ScoreClimbing()), "forward KL"),
+    "ForwardKL(WakeSleep())": Row(lambda case: vi.ForwardKL(vi.sources.WakeSleep()), "forward KL"),
+    "AnnealedChi()": Row(lambda case: vi.AnnealedChi(), "Renyi -1", unbounded=True),
+}
