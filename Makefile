@@ -14,7 +14,7 @@ PYTEST := PYTHONHASHSEED=0 $(PY) -m pytest
 NONE_IS_FINE := $(if $(PYTEST_ARGS),|| test $$? -eq 5)
 
 .NOTPARALLEL:
-.PHONY: demo test test-slow lint format types examples notebooks map gallery optima bench wheel clean help data-env test-env dev-env bench-env
+.PHONY: demo test test-slow lint format types examples notebooks map gallery optima modes bench wheel clean help data-env test-env dev-env bench-env
 .DEFAULT_GOAL := help
 
 demo: data-env ## fit real data both ways, compare with the exact posterior, write figures (OUT=folder)
@@ -53,6 +53,9 @@ gallery: data-env ## write docs/GALLERY.md and its picture: the posteriors that 
 optima: data-env ## write docs/OPTIMA.md: every objective's known minimiser against the fitted one, and docs/alpha_sweep.png
 	$(PY) scripts/write_optima.py
 	$(PY) scripts/write_alpha_sweep.py
+
+modes: data-env ## write docs/ANNEALED.md and its picture: flows on forty normals and on the many-well (minutes)
+	$(PY) scripts/write_annealed.py
 
 bench: bench-env ## side by side with peers
 	$(PY) -m benchmarks

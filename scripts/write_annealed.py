@@ -25,9 +25,10 @@ ROOT = Path(__file__).resolve().parent.parent
 NUM_EXACT = 20_000  # draws of p, and of q, that a fit is judged by
 NUM_SHOWN = 1_500
 REVERSE_STEPS = 2_000
+MOST = 2.0  # times the exact mass, in the figure
 HEAD = """# Flows on targets of many modes
 
-Written by `python scripts/write_annealed.py`. The same flow, begun at the same wide normal, by two objectives:
+Written by `make modes`. The same flow, begun at the same wide normal, by two objectives:
 `vi.AnnealedChi`, which minimises the chi-square divergence by annealed importance sampling with a memory, and
 `vi.ReverseKL`.
 
@@ -35,7 +36,7 @@ Written by `python scripts/write_annealed.py`. The same flow, begun at the same 
 
 *Above, the mixture of forty normals; below, the many-well in 32 dimensions, of which two coordinates are shown. Dots
 are draws of the fitted flow, lines the exact density. On the right, the mass that each fit gives to every mode, divided
-by the exact one; the modes of the many-well are the left wells of its 16 pairs, then the right.*
+by the exact one (2 if more); the modes of the many-well are the left wells of its 16 pairs, then the right.*
 
 | target | objective | forward ESS | reverse ESS | KL(p‖q) | log Z, error | modes | error of mass | evaluations | CPU |
 |---|---|---|---|---|---|---|---|---|---|
@@ -51,6 +52,12 @@ TAIL = """
   {left:.4f}.
 - Evaluations: log-density gradients of the target, a bare density counting a third. CPU: seconds of one core.
 {settings}
+
+Reverse KL loses half of the forty normals (at Adam's rate of 0.01 its draws ran off, and one was left). On the
+many-well it keeps both wells of every pair, since this flow bends each coordinate by itself and begins over both, but
+their masses are still wrong when it ends. How far the flow gets on the
+forty normals depends on the networks that it begins with, and on chance: two other fits by `vi.AnnealedChi` ended at a
+forward ESS of 45 % (3000 steps) and 54 % (4000 steps, at twice the rate), each with all 40 modes.
 
 ## Published
 
@@ -79,6 +86,7 @@ class Problem:
     scale: float  # of the normal that the flow begins at
     annealed: Any
     rate: float  # of Adam, to begin with
+    reverse_rate: float  # for reverse KL, whose draws at the higher rate run off to where there is no mass
     num_draws: int
     max_steps: int  # of the annealed fit; that by reverse KL takes REVERSE_STEPS
     shown: tuple[int, int]  # the coordinates of the picture
@@ -104,12 +112,12 @@ def problems() -> list[Problem]:
     return [
         Problem(
             "forty normals", forty, vi.SplineCouplingFlow(num_layers=6, width=64, num_knots=16, bound=3.0), 16.0,
-            vi.AnnealedChi(num_temperatures=2, num_leapfrogs=5, every=4, num_runs=64), 0.01, 512,
+            vi.AnnealedChi(num_temperatures=2, num_leapfrogs=5, every=4, num_runs=64), 0.01, 0.001, 512,
             4000, (0, 1), 50.0, partial(nearest, means_of_forty()),
         ),
         Problem(
             "many-well, 32 dimensions", many, vi.TriangularSplineFlow(num_layers=3, num_knots=8), 1.5,
-            vi.AnnealedChi(num_temperatures=8, num_leapfrogs=5, every=8, num_runs=64), 0.004, 256,
+            vi.AnnealedChi(num_temperatures=8, num_leapfrogs=5, every=8, num_runs=64), 0.004, 0.004, 256,
             5000, (0, 2), 3.0, wells,
         ),
     ]  # fmt: skip
@@ -127,8 +135,9 @@ def run(problem: Problem, objective: Any) -> dict[str, np.ndarray]:
     normal = dist.Normal(jnp.zeros(dim), problem.scale).to_event(1)
     start = flow.start_at(jax.random.key(0), normal)
     began = time.process_time()
-    method = vi.gradient(flow, objective, optax.adam(problem.rate, b2=0.99), num_draws=problem.num_draws, start=start)
-    max_steps = REVERSE_STEPS if isinstance(objective, vi.ReverseKL) else problem.max_steps
+    is_reverse = isinstance(objective, vi.ReverseKL)
+    rate, max_steps = (problem.reverse_rate, REVERSE_STEPS) if is_reverse else (problem.rate, problem.max_steps)
+    method = vi.gradient(flow, objective, optax.adam(rate, b2=0.99), num_draws=problem.num_draws, start=start)
     fit = vi.fit(jax.random.key(0), problem.exact.target, method, max_steps=max_steps)
     seconds = time.process_time() - began
     exact = jnp.asarray(problem.exact.sampler(np.random.default_rng(1), NUM_EXACT), jnp.result_type(float))
@@ -188,8 +197,8 @@ def settings(problem: Problem, results: list[dict[str, np.ndarray]]) -> str:
     steps = " and ".join(f"{int(r['steps'])} ({r['status']})" for r in results)
     return (
         f"- Settings, {problem.title}: `{problem.flow}`, begun at a normal of standard deviation {problem.scale:g}; "
-        f"`{problem.annealed}`; {problem.num_draws} draws a step; Adam at a rate of {problem.rate:g}, lowered as it "
-        f"settles; steps {steps}."
+        f"`{problem.annealed}`; {problem.num_draws} draws a step; Adam at a rate of {problem.rate:g} and "
+        f"{problem.reverse_rate:g}, lowered as it settles; steps {steps}."
     )
 
 
@@ -207,10 +216,10 @@ def draw(found: list[tuple[Problem, list[dict[str, np.ndarray]]]]) -> Any:
             axis.set(xlim=(-problem.limit, problem.limit), ylim=(-problem.limit, problem.limit), aspect="equal")
             axis.set_title(f"{problem.title}: {name}", fontsize=10)
         for result, name, marker in zip(results, names, "ox", strict=True):
-            ratio = result["masses"] / result["truth"]
+            ratio = np.minimum(result["masses"] / result["truth"], MOST)
             masses.plot(np.arange(len(ratio)), ratio, marker, label=name, markersize=5)
         masses.axhline(1.0, color="black", linewidth=0.8)
-        masses.set(xlabel="mode", ylabel="mass, fitted / exact", ylim=(0.0, None))
+        masses.set(xlabel="mode", ylabel="mass, fitted / exact", ylim=(-0.05, MOST + 0.05))
         masses.legend(fontsize=8)
     return figure
 

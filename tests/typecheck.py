@@ -11,10 +11,15 @@ from typing import Any, runtime_checkable
 from beartype import beartype
 
 
+_looked_through: set[str] = set()  # modules that were complete when they were looked through
+
+
 def check(function: Callable[..., Any]) -> Callable[..., Any]:
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] == "vi_toolkit":
-            for value in vars(module).values():
+        if name.partition(".")[0] == "vi_toolkit" and name not in _looked_through:
+            if not getattr(module.__spec__, "_initializing", False):
+                _looked_through.add(name)
+            for value in list(vars(module).values()):
                 if isinstance(value, type) and vars(value).get("_is_protocol"):
                     runtime_checkable(value)
     return beartype(function)

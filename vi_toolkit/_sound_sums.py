@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from importlib.metadata import version
 
 import jax
 import jax.numpy as jnp
-import jaxlib
 import numpy as np
 from jax._src.xla_bridge import backends_are_initialized  # no public name asks without starting them
 
@@ -24,7 +24,7 @@ FLAG = f"{OPTION}=-LIBRARY_FUSION_TYPE_REDUCE"
 def keep_sums_sound() -> None:
     """Sets the option, and warns where JAX has computed already and its sums are wrong."""
     flags = os.environ.get("XLA_FLAGS", "")
-    if not jaxlib.__version__.startswith(AFFECTED) or OPTION in flags:
+    if not version("jaxlib").startswith(AFFECTED) or OPTION in flags:
         return
     os.environ["XLA_FLAGS"] = f"{flags} {FLAG}".strip()
     if backends_are_initialized() and not sums_are_sound():

@@ -20,7 +20,7 @@ from vi_toolkit.diagnostics._scores import draw_and_score
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.fit import Fit
 from vi_toolkit.targets import Target
-from vi_toolkit.targets.numpyro_model import NumPyroProgram
+from vi_toolkit.targets.numpyro_program import NumPyroProgram
 from vi_toolkit.targets.target import constrain_draws, log_densities
 from vi_toolkit.windows import WINDOW_ARRAYS
 

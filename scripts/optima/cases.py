@@ -12,7 +12,10 @@ import numpy as np
 
 import vi_toolkit as vi
 
-HEAVY = "infinite for every normal q: the tails of p are heavier"
+INFINITE = {
+    "heavy": "infinite for every normal q, since p falls off more slowly than any (the mean of (p / q) over p)",
+    "light": "infinite for every normal q, since p falls off faster than any somewhere (the mean of q / p over q)",
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Case:
     score: Any  # its gradient there
     mean: Any
     root: Any  # a square root of the covariance, where the search for a minimiser begins
-    heavy: bool = False  # whether the mean of p / q is infinite for every normal q
+    tails: tuple[str, ...] = ()  # "heavy" and "light": see INFINITE
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ def _log_normal(mean: Any, inverse: Any, z: Any) -> Any:
     return 2.0 - 0.5 * jnp.sum((inverse @ (z - mean)) ** 2)  # not normalised, on purpose
 
 
-def known(name: str, posterior: Any, reach: float, tail: float, *, heavy: bool = False, shift: float = 1.7) -> Case:
+def known(
+    name: str, posterior: Any, reach: float, tail: float, *, tails: tuple[str, ...] = (), shift: float = 1.7
+) -> Case:
     """A density of the zoo on a grid that is fine near zero and reaches far.
 
     Args:
@@ -81,7 +86,7 @@ def known(name: str, posterior: Any, reach: float, tail: float, *, heavy: bool =
         posterior: from `vi.zoo`, of one or two dimensions.
         reach: the size of the region where the grid is even.
         tail: how many times further it goes.
-        heavy: whether the mean of p / q is infinite for every normal q.
+        tails: which of "heavy" and "light" its tails are, held against normal ones.
         shift: a constant added to the log density that is fitted to, so that its evidence is not one.
     """
     dim, count = posterior.dim, 6001 if posterior.dim == 1 else 361
@@ -102,7 +107,7 @@ def known(name: str, posterior: Any, reach: float, tail: float, *, heavy: bool =
     target = vi.from_log_density(jax.tree_util.Partial(_shifted, posterior.target, shift), dim=dim)
     log_p = np.asarray(log_p) - np.log(total)
     root = np.linalg.cholesky(covariance)
-    return Case(name, target, draws, nodes, volumes, log_p, np.asarray(score), mean, root, heavy)
+    return Case(name, target, draws, nodes, volumes, log_p, np.asarray(score), mean, root, tails)
 
 
 def _shifted(target: Any, shift: Any, z: Any) -> Any:
@@ -119,7 +124,7 @@ CASES = {
     "two modes 2-D": lambda: known(
         "two modes, d = 2", vi.zoo.two_modes(separation=3.0, weights=(0.7, 0.3), dim=2), 4.0, 3.0
     ),
-    "banana": lambda: known("banana, d = 2", vi.zoo.banana(curvature=0.3, sd=1.0), 4.0, 6.0, heavy=True),
-    "Student t 1-D": lambda: known("Student t, d = 1", vi.zoo.student_t(1), 6.0, 2000.0, heavy=True),
-    "Student t 2-D": lambda: known("Student t, d = 2", vi.zoo.student_t(2), 6.0, 300.0, heavy=True),
+    "banana": lambda: known("banana, d = 2", vi.zoo.banana(curvature=0.3, sd=1.0), 4.0, 6.0, tails=("heavy", "light")),
+    "Student t 1-D": lambda: known("Student t, d = 1", vi.zoo.student_t(1), 6.0, 2000.0, tails=("heavy",)),
+    "Student t 2-D": lambda: known("Student t, d = 2", vi.zoo.student_t(2), 6.0, 300.0, tails=("heavy",)),
 }

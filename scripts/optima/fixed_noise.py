@@ -13,6 +13,7 @@ from scipy.stats import norm, qmc
 from scripts.optima.minimise import pack, unpack
 
 LOG_DRAWS = 13
+RANKED = 2**17  # draws, of which as many are ranked at a time as a step has
 
 
 def noise(dim: int, seed: int = 0) -> Any:
@@ -41,28 +42,32 @@ def best_by_iwae(num_importance: int, case: Any, full_rank: bool, log_p: Any) ->
     return np.asarray(location), np.asarray(root)
 
 
-def tail_adaptive_point(power: float, case: Any, full_rank: bool, log_p: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Where the gradient with coefficients by ranks vanishes: found by following it, in units of q's own scale."""
+def tail_adaptive_point(
+    power: float, num_draws: int, case: Any, full_rank: bool, log_p: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the gradient with coefficients by ranks vanishes: found by following it, in units of q's own scale.
+
+    Ranks are those among ``num_draws`` independent draws, since the point depends on their number.
+    """
     dim = len(case.mean)
-    e = noise(dim)
-    score_p = jax.vmap(jax.grad(log_p))
+    e = jnp.asarray(np.random.default_rng(0).normal(size=(RANKED // num_draws, num_draws, dim)))
+    score_p = jax.vmap(jax.vmap(jax.grad(log_p)))
 
     @jax.jit
     def follow(location: Any, root: Any, rate: Any) -> tuple[Any, Any]:
         z = location + e @ root.T
-        log_u = jax.vmap(log_p)(z) + 0.5 * jnp.sum(e**2, 1)
-        share = 1.0 - jnp.argsort(jnp.argsort(log_u)) / len(e)  # of draws with a ratio of at least this one
+        log_u = jax.vmap(jax.vmap(log_p))(z) + 0.5 * jnp.sum(e**2, -1)
+        share = 1.0 - jnp.argsort(jnp.argsort(log_u, 1), 1) / num_draws  # of draws with a ratio of at least this one
         g = share**-power
         g /= g.sum()
         slope = score_p(z) @ root + e  # of log u in the noise
-        shift, turn = g @ slope, (g[:, None] * slope).T @ e
+        shift, turn = jnp.einsum("bk,bki->i", g, slope), jnp.einsum("bk,bki,bkj->ij", g, slope, e)
         turn = jnp.tril(turn) if full_rank else jnp.diag(jnp.diagonal(turn))
-        step = jnp.eye(dim) + rate * turn
-        return location + rate * root @ shift, root @ step
+        return location + rate * root @ shift, root @ (jnp.eye(dim) + rate * turn)
 
     location, root = jnp.asarray(case.mean), jnp.asarray(case.root)
     if not full_rank:
         root = jnp.diag(jnp.sqrt(jnp.sum(root**2, 1)))
-    for rate in np.geomspace(0.3, 0.02, 600):
+    for rate in np.geomspace(0.3, 0.02, 200):
         location, root = follow(location, root, rate)
     return np.asarray(location), np.asarray(root)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 import vi_toolkit as vi
-from scripts.optima.cases import HEAVY, Case, GaussianCase
+from scripts.optima.cases import INFINITE, Case, GaussianCase
 from scripts.optima.divergences import DIVERGENCES
 from scripts.optima.fixed_noise import best_by_iwae, tail_adaptive_point
 from scripts.optima.minimise import best_mean_field_scale, best_normal
@@ -37,15 +37,18 @@ def minimiser(row: Row, case: Case | GaussianCase, full_rank: bool) -> tuple[np.
             return case.mean, case.root  # q = p, for every divergence
         if row.minimises in DIVERGENCES:
             return case.mean, np.diag(best_mean_field_scale(DIVERGENCES[row.minimises], case) * case.scales)
-    elif row.unbounded and case.heavy:
+    elif row.infinite_for in case.tails:
         return None
     elif row.minimises in DIVERGENCES:
         return best_normal(DIVERGENCES[row.minimises], case, full_rank)
+    log_p, ranked = case.target.log_density, vi.TailAdaptive.num_draws
     special: dict[str, Any] = {
-        "IWAE": lambda: best_by_iwae(5, case, full_rank, case.target.log_density),
+        "IWAE": lambda: best_by_iwae(5, case, full_rank, log_p),
         "Fisher": lambda: best_by_fisher(case, full_rank),
         "Stein": lambda: best_by_stein(case, full_rank),
-        "tail adaptive": lambda: tail_adaptive_point(1.0, case, full_rank, case.target.log_density),
+        "tail adaptive": lambda: tail_adaptive_point(
+            1.0, vi.TailAdaptive.num_draws, case, full_rank, case.target.log_density
+        ),
     }
     return special[row.minimises]()
 
@@ -56,7 +59,7 @@ def cell(row: Row, case: Case | GaussianCase, guide: str, seed: int = 0) -> Cell
 
     best = minimiser(row, case, guide == "full rank")
     if best is None:
-        return Cell(float("nan"), "", 0, 0.0, HEAVY)
+        return Cell(float("nan"), "", 0, 0.0, INFINITE[row.infinite_for])
     began = time.perf_counter()
     fit = vi.fit(jax.random.key(seed), case.target, vi.gradient(GUIDES[guide], row.make(case)))
     return Cell(error(fit, *best), fit.status.name, fit.num_steps, time.perf_counter() - began)

@@ -161,7 +161,7 @@ antithetic = reparameterised.drawing(estimators.antithetic)
         ((vi.ForwardKL(vi.sources.ScoreClimbing()),), ValueError, "ScoreClimbing.*has no memory"),
         ((vi.AnnealedChi(),), ValueError, "AnnealedChi.*has no memory"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", ""),
 )
 def test_refuses_what_cannot_be_a_loss(arguments, error, words):
     with pytest.raises(error, match=words):

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vi_toolkit.plots._style import FAINT, INK, legend_below, looks, method_handle, style
+from vi_toolkit.plots._style import FAINT, INK, legend_below, looks, method_handle, no_y_ticks, style
 
 NAMED = {-1.0: "chi-square", 0.0: "forward KL", 1.0: "reverse KL"}
 
@@ -29,13 +29,13 @@ def draw_alpha_sweep(table: pd.DataFrame, weights: Mapping[str, Any], true: Mapp
             _draw(axes[0], part, looks_of, ["entropy (nats)"], true[posterior])
             axes[0].set_ylabel(f"{posterior}\nentropy (nats)")
             _draw(axes[1], part, looks_of, ["min sd ratio", "max sd ratio"], 1.0)
-            axes[1].set_yscale("log")
             axes[1].set_ylabel("sd of q / sd of p")
             _draw_masses(axes[2], part, looks_of, weights[posterior])
         for axes in grid[-1]:
             axes.set_xlabel("order alpha")
         for axes, title in zip(grid[0], ("How wide", "How wide, by coordinate", "What it covers"), strict=True):
-            axes.set_title(title)
+            axes.set_title(title, pad=16)
+            _name_orders(axes)
         legend_below(figure, [method_handle(name, look, marker=True) for name, look in looks_of.items()])
     return figure
 
@@ -60,21 +60,28 @@ def _draw(axes: Axes, part: pd.DataFrame, looks_of: Mapping[str, Any], columns: 
             axes.fill_between(
                 of_guide["alpha"], of_guide[columns[0]], of_guide[columns[1]], color=look.color, alpha=0.12
             )
-    _mark_orders(axes)
+    for alpha in NAMED:
+        axes.axvline(alpha, color=FAINT, linewidth=0.8, zorder=0)
 
 
 def _draw_masses(axes: Axes, part: pd.DataFrame, looks_of: Mapping[str, Any], weights: Any) -> None:
     if weights is None or len(weights) < 2:
-        axes.text(0.5, 0.5, "one mode", transform=axes.transAxes, ha="center", va="center", color=INK)
-        axes.set_yticks([])
+        axes.text(0.5, 0.5, "p has one mode", transform=axes.transAxes, ha="center", va="center", color=FAINT)
+        no_y_ticks(axes)
         return
     _draw(axes, part, looks_of, ["main mode mass"], float(np.max(weights)))
     axes.set(ylabel="mass of q at its main mode", ylim=(0, 1.05))
 
 
-def _mark_orders(axes: Axes) -> None:
-    for alpha in NAMED:
-        axes.axvline(alpha, color=FAINT, linewidth=0.8, zorder=0)
-    top = axes.secondary_xaxis("top")
-    top.set_xticks(list(NAMED), list(NAMED.values()), fontsize=7)
-    top.tick_params(length=0, pad=1)
+def _name_orders(axes: Axes) -> None:
+    """What the marked orders are called, over the panel."""
+    for alpha, name in NAMED.items():
+        axes.annotate(
+            name,
+            (alpha, 1.0),
+            (0, 3),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="center",
+            size=7,
+        )

@@ -16,6 +16,7 @@ from vi_toolkit.estimators import Estimate, Shape, doubly_reparameterised
 from vi_toolkit.estimators.estimator import draw_groups, log_densities
 from vi_toolkit.estimators.valid import check_pair
 from vi_toolkit.guides import Guide
+from vi_toolkit.guides.noise import independent
 from vi_toolkit.objectives.log_weights import facts
 from vi_toolkit.objectives.objective import Objective
 
@@ -31,7 +32,10 @@ class TailAdaptive(Objective):
 
     the largest ratio counts most, as in a mass-covering divergence, but never more than its rank allows, so the
     coefficient has a finite mean and variance whatever the tail of u. ``power`` = 0 is reverse KL; 1 is the published
-    choice. Ranks do not depend on the evidence, so neither does the fixed point.
+    choice. Ranks do not depend on the evidence, so neither does the fixed point. With ``power`` = 1 and above the
+    largest ratio keeps a share of the whole that falls slowly or not at all with the number of draws, and the fixed
+    point depends on that number: more draws reach further into the tail. Draws are independent, so that none share a
+    rank.
 
     There is no loss that it descends for certain: the f changes with q. The loss that is reported is minus the ELBO.
 
@@ -68,7 +72,7 @@ class TailAdaptive(Objective):
         self, key: Key, params: Params, guide: Guide, target: Density, num_draws: int
     ) -> tuple[Scalar, dict[str, Scalar]]:
         """Minus the ELBO, with the gradient above."""
-        points, weights, _ = draw_groups(guide, key, params, num_draws, None, None)
+        points, weights, _ = draw_groups(guide, key, params, num_draws, None, independent)
         log_q = guide.distribution(jax.lax.stop_gradient(params)).log_prob(points)
         log_p = log_densities(target, points)
         log_weights, shares = (log_p - log_q)[0], weights[0]
