@@ -21,8 +21,9 @@ quasi-Newton method from several starts; for IWAE, the tail-adaptive and the Ste
 The divergences are written from their definitions in `scripts/optima/divergences.py`, apart from the package's code.
 
 An entry is the largest error in per cent: of a location in standard deviations of the minimiser, and of the logarithm
-of its scale in any direction. MF is mean field, FR full rank. The scales of the normal targets go from 0.01 to 100. All
-fits ended as CONVERGED unless a letter says otherwise: m for MAX_STEPS, c for COLLAPSED, d for DIVERGED.
+of its scale in any direction. MF is mean field, FR full rank. The scales of the normal targets go from 0.01 to 100,
+but are 1 for `Fisher()`, which depends on the units. All fits ended as CONVERGED unless a letter says otherwise: m for
+MAX_STEPS, c for COLLAPSED, d for DIVERGED.
 """
 
 

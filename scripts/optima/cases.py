@@ -60,9 +60,11 @@ class GaussianCase:
         return (1 - self.correlation) * np.eye(self.dim) + self.correlation
 
 
-def gaussian(dim: int, correlation: float) -> GaussianCase:
-    """Scales from 0.01 to 100."""
+def gaussian(dim: int, correlation: float, unit_scales: bool = False) -> GaussianCase:
+    """Scales from 0.01 to 100, or all 1."""
     scales, mean = np.geomspace(0.01, 100.0, dim), np.linspace(-3.0, 3.0, dim)
+    if unit_scales:
+        scales = np.ones(dim)
     root = scales[:, None] * np.linalg.cholesky((1 - correlation) * np.eye(dim) + correlation)
     inverse = np.linalg.inv(root)
     f = jax.tree_util.Partial(_log_normal, jnp.asarray(mean), jnp.asarray(inverse))

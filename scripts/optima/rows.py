@@ -17,6 +17,7 @@ class Row:
 
     make: Make
     minimises: str
+    unit_scales: bool = False  # whether it depends on the units of the target, so that normals of unit scales are taken
     infinite_for: str = ""  # "heavy" or "light": the tails of p for which it is infinite, whatever normal q is
 
 
@@ -54,7 +55,8 @@ ROWS: dict[str, Row] = {
     "FDivergence(amari(0.7))": Row(f_divergence(vi.generators.amari(0.7)), "Renyi 0.3"),
     "FDivergence(one's own)": Row(f_divergence(triangular), "triangular"),
     "TailAdaptive()": Row(lambda case: vi.TailAdaptive(), "tail adaptive"),
-    "Fisher()": Row(lambda case: vi.Fisher(), "Fisher"),
+    "Fisher()": Row(lambda case: vi.Fisher(), "Fisher", unit_scales=True),
+    "Fisher('fixed covariance')": Row(lambda case: vi.Fisher("fixed covariance"), "weighted Fisher"),
     "KernelStein()": Row(lambda case: vi.KernelStein(), "Stein"),
     "ForwardKL(AdaptiveImportance())": Row(lambda case: vi.ForwardKL(vi.sources.AdaptiveImportance()), "forward KL"),
     "ForwardKL(TemperedSMC())": Row(lambda case: vi.ForwardKL(vi.sources.TemperedSMC()), "forward KL"),

@@ -17,27 +17,40 @@ PAIRS = 1024  # draws, all pairs of which are taken
 ROUNDS = 12  # of minimising with the kernel as it stands, and measuring it anew
 
 
-def best_by_fisher(case: Case | GaussianCase, full_rank: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The normal with the least E_q |grad log q - grad log p|^2."""
-    if isinstance(case, GaussianCase):  # mean field: E = tr(P S P) - 2 tr P + tr 1/S, so 1 / s^4 = (P P)_ii
+def best_by_fisher(case: Case | GaussianCase, full_rank: bool, weighted: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The normal with the least E_q (grad log q - grad log p)^T C (grad log q - grad log p).
+
+    C is the identity; weighted, it is the covariance of q at the end, where no change of q with C held fixed helps.
+    """
+    if isinstance(case, GaussianCase):  # mean field, variances v: v_i^2 (P P)_ii = 1, or v_i sum_j P_ij^2 v_j = 1
         precision = np.linalg.inv(case.root @ case.root.T)
-        return case.mean, np.diag(np.diagonal(precision @ precision) ** -0.25)
+        unit = np.linalg.inv(case.correlations)
+        plain, alike = np.diagonal(precision @ precision) ** -0.25, case.scales * np.sum(unit[0] ** 2) ** -0.25
+        return case.mean, np.diag(alike if weighted else plain)
     dim = len(case.mean)
     nodes, volumes, score_p = (jnp.asarray(x) for x in (case.nodes, case.volumes, case.score))
 
     @jax.jit
     @jax.value_and_grad
-    def loss(theta: Any) -> Any:
+    def loss(theta: Any, weight: Any) -> Any:
         location, root = unpack(theta, dim, full_rank)
         e = jax.scipy.linalg.solve_triangular(root, (nodes - location).T, lower=True)
         score_q = -jax.scipy.linalg.solve_triangular(root.T, e, lower=False).T
         log_q = -0.5 * jnp.sum(e**2, 0) - jnp.sum(jnp.log(jnp.diagonal(root))) - 0.5 * dim * jnp.log(2 * jnp.pi)
-        return jnp.sum(volumes * jnp.exp(log_q) * jnp.sum((score_q - score_p) ** 2, 1))
+        return jnp.sum(volumes * jnp.exp(log_q) * jnp.sum(((score_q - score_p) @ weight) ** 2, 1))
 
-    starts = [pack(case.mean + shift * case.root[:, 0], width * case.root, full_rank) for shift, width in STARTS]
-    found = [minimize(lambda x: [np.asarray(part) for part in loss(x)], x, jac=True, method="BFGS") for x in starts]
-    best = min((result for result in found if np.isfinite(result.fun)), key=lambda result: result.fun)
-    location, root = unpack(jnp.asarray(best.x), dim, full_rank)
+    def minimised(theta: Any, weight: Any) -> Any:
+        return minimize(lambda x: [np.asarray(part) for part in loss(x, weight)], theta, jac=True, method="BFGS")
+
+    if not weighted:
+        starts = [pack(case.mean + shift * case.root[:, 0], width * case.root, full_rank) for shift, width in STARTS]
+        found = [minimised(theta, np.eye(dim)) for theta in starts]
+        theta = min((result for result in found if np.isfinite(result.fun)), key=lambda result: result.fun).x
+    else:
+        theta = pack(case.mean, 0.8 * case.root, full_rank)
+        for _ in range(60):
+            theta = minimised(theta, np.asarray(unpack(jnp.asarray(theta), dim, full_rank)[1])).x
+    location, root = unpack(jnp.asarray(theta), dim, full_rank)
     return np.asarray(location), np.asarray(root)
 
 

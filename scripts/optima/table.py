@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 import vi_toolkit as vi
-from scripts.optima.cases import INFINITE, Case, GaussianCase
+from scripts.optima.cases import INFINITE, Case, GaussianCase, gaussian
 from scripts.optima.divergences import DIVERGENCES
 from scripts.optima.fixed_noise import best_by_iwae, tail_adaptive_point
 from scripts.optima.minimise import best_mean_field_scale, best_normal
@@ -44,11 +44,10 @@ def minimiser(row: Row, case: Case | GaussianCase, full_rank: bool) -> tuple[np.
     log_p, ranked = case.target.log_density, vi.TailAdaptive.num_draws
     special: dict[str, Any] = {
         "IWAE": lambda: best_by_iwae(5, case, full_rank, log_p),
-        "Fisher": lambda: best_by_fisher(case, full_rank),
+        "Fisher": lambda: best_by_fisher(case, full_rank, weighted=False),
+        "weighted Fisher": lambda: best_by_fisher(case, full_rank, weighted=True),
         "Stein": lambda: best_by_stein(case, full_rank),
-        "tail adaptive": lambda: tail_adaptive_point(
-            1.0, vi.TailAdaptive.num_draws, case, full_rank, case.target.log_density
-        ),
+        "tail adaptive": lambda: tail_adaptive_point(1.0, ranked, case, full_rank, log_p),
     }
     return special[row.minimises]()
 
@@ -57,6 +56,8 @@ def cell(row: Row, case: Case | GaussianCase, guide: str, seed: int = 0) -> Cell
     """One fit with the default settings, from its own start, against the minimiser."""
     import time
 
+    if row.unit_scales and isinstance(case, GaussianCase):
+        case = gaussian(case.dim, case.correlation, unit_scales=True)
     best = minimiser(row, case, guide == "full rank")
     if best is None:
         return Cell(float("nan"), "", 0, 0.0, INFINITE[row.infinite_for])

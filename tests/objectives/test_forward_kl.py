@@ -170,3 +170,14 @@ def test_draws_of_another_dimension_are_refused_by_the_fit():
     method = vi.gradient(vi.MeanFieldNormal(), vi.ForwardKL(draws=np.zeros((9, 3))))
     with pytest.raises(ValueError, match=r"draws: expected shape \(draws, 2\) for this target, got \(9, 3\)"):
         vi.fit(jax.random.key(0), TARGET, method)
+
+
+def test_a_discrete_guide_is_refused_by_all_but_its_own_draws():
+    log_mass = jnp.log(jnp.array([0.2, 0.5, 0.3]))
+    target = vi.from_log_mass(lambda x: log_mass[x[0]], (3,))
+    guide = vi.MeanFieldCategorical((3,))
+    with pytest.raises(ValueError, match=r"Importance does not go with MeanFieldCategorical.*WakeSleep\(\)"):
+        vi.fit(jax.random.key(0), target, vi.gradient(guide, vi.ForwardKL()))
+    fit = vi.fit(jax.random.key(0), target, vi.gradient(guide, vi.ForwardKL(vi.sources.WakeSleep())))
+    points = jnp.arange(3.0)[:, None]
+    np.testing.assert_allclose(jnp.exp(fit.posterior.log_prob(points)), [0.2, 0.5, 0.3], atol=0.01)

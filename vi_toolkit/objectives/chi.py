@@ -52,7 +52,7 @@ class Chi(LogWeightObjective):
     order: float | int = 2.0
     estimator: Estimator = defensive
 
-    num_draws: ClassVar[int] = 512
+    num_draws: ClassVar[int] = 1024
 
     def __post_init__(self) -> None:
         if not check_order(self.order, "order") > 1:

@@ -124,7 +124,7 @@ class IWAE(LogWeightObjective):
     num_importance: int
     estimator: Estimator = doubly_reparameterised
 
-    num_draws: ClassVar[int] = 128
+    num_draws: ClassVar[int] = 256
 
     def __post_init__(self) -> None:
         check_positive_int(self.num_importance, "num_importance")

@@ -97,8 +97,12 @@ class PosteriorDraws(ABC):
         return []
 
     def check(self, guide: Guide, dim: int) -> None:
-        """Raises ValueError where this source does not go with the guide or the dimension."""
-        return None
+        """Raises ValueError where this source does not go with the guide or the dimension: here, a discrete one."""
+        if not guide.reparameterised:
+            raise ValueError(
+                f"draws: {type(self).__name__} does not go with {guide}, whose draws are not points of R^dim. "
+                "Use vi.sources.WakeSleep(), which weighs draws of the guide itself."
+            )
 
 
 def log_densities(target: Density, points: Draws) -> LogWeights:

@@ -56,6 +56,10 @@ class WakeSleep(PosteriorDraws):
         facts = {"elbo": elbo, "ess": draws.ess, "effective_draws": draws.ess * len(points)}
         return draws._replace(facts=facts), memory
 
+    def check(self, guide: Guide, dim: int) -> None:
+        """Every guide that can be sampled and scored, discrete ones too."""
+        return None
+
     def gradients_per_step(self, num_draws: int) -> float:
         """One bare density, a third, a draw."""
         return num_draws / 3
