@@ -224,23 +224,30 @@ def heeds_control_c():
 
 
 @pytest.mark.usefixtures("heeds_control_c")
-def test_control_c_during_a_long_fit():
+def test_control_c_during_a_long_fit(monkeypatch):
     """A real SIGINT, while compiled code runs."""
 
     def slow(z):
-        return -0.5 * jnp.sum(z**2) - 0.01 * jnp.sum(jnp.sin(jnp.arange(200_000.0) * z[0])) / 200_000
+        return -0.5 * jnp.sum(z**2) - 0.01 * jnp.sum(jnp.sin(jnp.arange(50_000.0) * z[0])) / 50_000
 
     target = vi.from_log_density(slow, dim=2)
     method = vi.gradient(vi.MeanFieldNormal(), vi.ReverseKL())
     vi.fit(jax.random.key(0), target, method, max_steps=1)
-    timer = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT))
-    timer.start()
+    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    advance = sys.modules["vi_toolkit.fit"].advance
+
+    def timed(*arguments):
+        """Starts the clock with the steps, since the search for a start takes its time on a busy machine."""
+        if not timer.is_alive() and not timer.finished.is_set():
+            timer.start()
+        return advance(*arguments)
+
+    monkeypatch.setattr(sys.modules["vi_toolkit.fit"], "advance", timed)
     began = time.monotonic()
     fit = vi.fit(jax.random.key(1), target, method, max_steps=10**6)
-    if fit.status is vi.Status.CONVERGED:
-        timer.cancel()
+    timer.cancel()
+    if fit.status is not vi.Status.INTERRUPTED:
         pytest.fail(f"the fit was over after {time.monotonic() - began:.1f} s; make the density slower")
-    assert fit.status is vi.Status.INTERRUPTED
     assert np.isfinite(fit.history["loss"]).sum() == fit.num_steps > 0
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

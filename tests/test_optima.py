@@ -9,7 +9,7 @@ import pytest
 from scripts.optima.cases import CASES, GaussianCase
 from scripts.optima.divergences import DIVERGENCES
 from scripts.optima.minimise import best_mean_field_scale, best_normal
-from scripts.optima.rows import ROWS
+from scripts.optima.rows import BEYOND, ROWS
 from scripts.optima.table import GUIDES, cell, minimiser
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "optima.json"
@@ -74,11 +74,15 @@ def test_there_is_no_optimum_where_the_mean_of_p_over_q_is_infinite(cases):
     assert integrand[sizes < 100].sum() > 1e6 * integrand[sizes < 40].sum()
 
 
-def test_the_page_has_every_cell_and_each_is_within_its_limit():
+def test_the_page_has_every_cell_and_says_which_are_beyond_their_limit():
     cells = json.loads(PAGE.read_text(encoding="utf-8"))
     for row in ROWS:
         for case in CASES:
             for guide in ("full rank",) if case.endswith("1-D") else GUIDES:
                 found = cells[f"{row} | {case} | {guide}"]
                 limit = 0.02 if case.startswith("normal") else 0.03
-                assert found["reason"] or found["error"] <= limit, (row, case, guide, found)
+                assert found["reason"] or found["error"] <= limit or row in BEYOND, (row, case, guide, found)
+                assert found["status"] == "CONVERGED" or found["reason"] or row in BEYOND
+    text = PAGE.with_name("OPTIMA.md").read_text(encoding="utf-8")
+    assert all(f"`{row}`" in text for row in ROWS)
+    assert all(reason in text for reason in BEYOND.values())

@@ -10,7 +10,6 @@ from typing import Any, runtime_checkable
 
 from beartype import beartype
 
-
 _looked_through: set[str] = set()  # modules that were complete when they were looked through
 
 

@@ -48,9 +48,8 @@ def total_variation(log_p: Any, log_q: Any, volumes: Any) -> Any:
 
 
 def triangular(log_p: Any, log_q: Any, volumes: Any) -> Any:
-    """The integral of (p - q)^2 / (p + q)."""
-    p, q = jnp.exp(log_p), jnp.exp(log_q)
-    return jnp.sum(volumes * (p - q) ** 2 / (p + q + 1e-300))
+    """The integral of (p - q)^2 / (p + q), which is (p + q) tanh^2 of half of log p - log q."""
+    return jnp.sum(volumes * (jnp.exp(log_p) + jnp.exp(log_q)) * jnp.tanh(0.5 * (log_p - log_q)) ** 2)
 
 
 DIVERGENCES: dict[str, Divergence] = {

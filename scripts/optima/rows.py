@@ -64,3 +64,16 @@ ROWS: dict[str, Row] = {
     "ForwardKL(WakeSleep())": Row(lambda case: vi.ForwardKL(vi.sources.WakeSleep()), "forward KL"),
     "AnnealedChi()": Row(lambda case: vi.AnnealedChi(), "Renyi -1", infinite_for="heavy"),
 }
+
+# Why some entries of these rows are beyond the limit, as far as it is known.
+BEYOND = {
+    "ForwardKL(ScoreClimbing())": (
+        "its chains move slowly where q is unlike p, as a mean-field q on strong correlation is, and in heavy tails, "
+        "where the squares that a variance is made of have themselves no finite variance"
+    ),
+    "ForwardKL(WakeSleep())": "its weights are those of a q narrower than p, and have no finite variance there",
+    "AnnealedChi()": "its weights are normalised by their own sum, a bias of O(1 / num_draws)",
+    "KernelStein()": (
+        "its gradient is noisy and weak, so fits end early, and it hardly sees how much mass either of two modes has"
+    ),
+}

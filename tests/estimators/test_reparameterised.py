@@ -60,7 +60,11 @@ def assert_unbiased(loss, exact, params, count=3000):
     assert sorted(slopes)[-2] > 0.03  # zero would be right by accident
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+# weights that are normalised by their own sum are biased: test_gradients.py holds that against its theory
+UNBIASED = [name for name in ESTIMATORS if name != "defensive"]
+
+
+@pytest.mark.parametrize("estimator", UNBIASED)
 @pytest.mark.parametrize("name", NORMALS)
 def test_value_and_gradient_are_unbiased_for_normals(name, estimator):
     guide = NORMALS[name]

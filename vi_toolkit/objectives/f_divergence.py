@@ -16,7 +16,7 @@ from jaxtyping import Array
 from vi_toolkit._types import Density, Key, LogWeights, Params, Scalar
 from vi_toolkit.estimators import Estimate, Estimator, Shape, defensive
 from vi_toolkit.guides import Guide
-from vi_toolkit.objectives.generators import Generator, check_generator, jensen_shannon
+from vi_toolkit.objectives.generators import Generator, as_generator, jensen_shannon
 from vi_toolkit.objectives.log_weights import LogWeightObjective, check_estimator, facts, mean
 
 NEWEST = 0.02  # least weight of the newest estimate of the evidence in the running one
@@ -35,6 +35,9 @@ class FDivergence(LogWeightObjective):
     So log Z is estimated and removed: by the mean weight of every step's draws, averaged over steps (the newest
     counts for 2 % at least), with no gradient through it. `loss` by itself, outside a fit, knows its own draws only.
     The estimate of Z leaves a bias of O(1 / num_draws), smaller by the averaging.
+
+    Where the divergence is above 1 its gradient is divided by it, as if its logarithm were minimised: far from p those
+    of Pearson's and Neyman's are larger by orders than near it, and an optimiser would never forget the first steps.
 
     Args:
         generator: f as a function of log u: one of `vi.generators`, or any JAX function, elementwise.
@@ -63,13 +66,13 @@ class FDivergence(LogWeightObjective):
     num_draws: ClassVar[int] = 512
 
     def __post_init__(self) -> None:
-        check_generator(self.generator)
+        as_generator(self.generator)
         check_estimator(self.estimator)
 
     @property
     def shape(self) -> Shape:
         """A function of all the draws, which share the estimate of the evidence."""
-        return Shape(linear=False, smooth=check_generator(self.generator).smooth, group=None)
+        return Shape(linear=False, smooth=as_generator(self.generator).smooth, group=None)
 
     def of(self, log_weights: LogWeights, log_shares: LogWeights) -> Scalar:
         """The mean of f(u), with the evidence by these draws alone."""
@@ -91,7 +94,7 @@ class FDivergence(LogWeightObjective):
     ) -> tuple[Scalar, dict[str, Scalar]]:
         """The divergence, with the evidence by these draws alone."""
         estimate = self.estimator.estimate(self.of, self.shape, key, params, guide, target, num_draws)
-        return estimate.loss, facts(estimate) | {"log_evidence": _by_all(estimate)}
+        return _tamed(estimate.loss), facts(estimate) | {"log_evidence": _by_all(estimate)}
 
     def begin(self, key: Key, params: Params, guide: Guide, target: Density, num_draws: int) -> tuple[Scalar, Scalar]:
         """The running estimate of log Z, and the number of steps in it: nothing yet."""
@@ -114,7 +117,7 @@ class FDivergence(LogWeightObjective):
 
         estimate = self.estimator.estimate(of, self.shape, key, params, guide, target, num_draws)
         now = running(_by_all(estimate))
-        return estimate.loss, facts(estimate) | {"log_evidence": now}, (now, steps + 1)
+        return _tamed(estimate.loss), facts(estimate) | {"log_evidence": now}, (now, steps + 1)
 
 
 def JensenShannon(skew: float | int = 0.5, estimator: Estimator = defensive) -> FDivergence:
@@ -138,6 +141,12 @@ def JensenShannon(skew: float | int = 0.5, estimator: Estimator = defensive) -> 
     Source: Lin (1991), Divergence measures based on the Shannon entropy, doi:10.1109/18.61115.
     """
     return FDivergence(jensen_shannon(skew), estimator)
+
+
+def _tamed(loss: Scalar) -> Scalar:
+    """The loss, its gradient divided by it where it is above 1."""
+    value = jax.lax.stop_gradient(loss)
+    return value + (loss - value) / jnp.maximum(value, 1.0)
 
 
 def _log_evidence(log_weights: LogWeights, log_shares: LogWeights) -> Scalar:

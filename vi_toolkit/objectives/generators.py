@@ -151,12 +151,21 @@ def symmetrised(generator: Generator | Callable[[Array], Array]) -> Generator:
 
 
 def _built(formula: Callable[..., Array], generator: Any) -> Generator:
-    checked = check_generator(generator)
+    checked = as_generator(generator)
     return Generator(formula, (checked,), smooth=checked.smooth)
 
 
-def check_generator(generator: Any) -> Generator:
-    """A generator; a function of log u becomes one, and is taken to be smooth and to need the evidence."""
+def as_generator(generator: Any) -> Generator:
+    """A generator; a function of log u becomes one, and is taken to be smooth and to need the evidence.
+
+    Raises:
+        TypeError: if it cannot be called.
+
+    Example:
+        >>> import jax.numpy as jnp, vi_toolkit as vi
+        >>> vi.generators.as_generator(lambda log_u: -log_u).needs_evidence
+        True
+    """
     if isinstance(generator, Generator):
         return generator
     if not callable(generator):
