@@ -25,7 +25,7 @@ def test_mean_field_minimisers_on_a_normal_are_the_known_ones(cases):
     precision = np.linalg.inv(case.correlations)
     reverse = best_mean_field_scale(DIVERGENCES["reverse KL"], case)
     forward = best_mean_field_scale(DIVERGENCES["forward KL"], case)
-    np.testing.assert_allclose([reverse, forward], [precision[0, 0] ** -0.5, 1.0], rtol=1e-6)
+    np.testing.assert_allclose([reverse, forward], [precision[0, 0] ** -0.5, 1.0], rtol=5e-4)
 
 
 def test_renyi_on_a_normal_is_the_minimiser_of_the_closed_form(cases):
@@ -39,7 +39,7 @@ def test_renyi_on_a_normal_is_the_minimiser_of_the_closed_form(cases):
             log_integral = 0.5 * ((1 - alpha) * 6 * np.log(grid) + alpha * np.log(eigen).sum() - np.log(mixed).sum(1))
         values = np.where((mixed > 0).all(1), sign * log_integral, np.inf)
         found = best_mean_field_scale(DIVERGENCES[f"Renyi {alpha:g}"], case)
-        np.testing.assert_allclose(found, grid[np.argmin(values)], rtol=3e-4)
+        np.testing.assert_allclose(found, grid[np.argmin(values)], rtol=1e-3)
 
 
 def test_forward_kl_has_the_moments_of_p_on_any_target(cases):

@@ -72,6 +72,7 @@ BEYOND = {
         "where the squares that a variance is made of have themselves no finite variance"
     ),
     "ForwardKL(WakeSleep())": "its weights are those of a q narrower than p, and have no finite variance there",
+    "FDivergence(pearson)": "its weights are normalised by their own sum, a bias of O(1 / num_draws)",
     "AnnealedChi()": "its weights are normalised by their own sum, a bias of O(1 / num_draws)",
     "KernelStein()": (
         "its gradient is noisy and weak, so fits end early, and it hardly sees how much mass either of two modes has"

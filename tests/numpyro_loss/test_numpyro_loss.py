@@ -205,7 +205,7 @@ PARTS = (subsampled(pr.mean_model), subsampled(pr.mean_guide))
         (vi.TailAdaptive(), *PARTS, "TailAdaptive.*would be biased"),
         (vi.ReverseKL(), pr.mean_model, discrete_guide, "stick_the_landing does not go.*Valid here: score_function"),
         (vi.Chi(2), pr.mean_model, discrete_guide, "defensive does not go.*Valid here: score_function"),
-        (vi.ForwardKL(), pr.mean_model, discrete_guide, "asks for a continuous one"),
+        (vi.ForwardKL(), pr.mean_model, discrete_guide, "does not go with this NumPyro guide"),
         (vi.Fisher(), pr.mean_model, discrete_guide, "Fisher does not go with this NumPyro guide"),
         (vi.Chi(2), pr.learned_model, pr.global_guide_of_z, r"\['level'\] are learned.*Chi does not make the evidence"),
         (vi.Chi(2), pr.mean_model, point_guide, r"\['z'\] are learned"),

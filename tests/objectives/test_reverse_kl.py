@@ -18,7 +18,7 @@ def test_the_loss_is_minus_the_elbo_and_the_elbo_is_the_mean_log_weight():
     log_p = -np.abs(np.asarray(points)).sum(1)
     expected = np.mean(log_p - np.asarray(guide.distribution(params).log_prob(points)))
     np.testing.assert_allclose(info["elbo"], expected, rtol=1e-12)
-    assert float(loss) == -float(info["elbo"])
+    np.testing.assert_allclose(loss, -info["elbo"], rtol=1e-13)
 
 
 def test_the_elbo_and_the_divergence_add_up_to_the_log_evidence():
@@ -41,8 +41,6 @@ def test_equal_settings_are_equal():
     assert vi.ReverseKL() != vi.ReverseKL(vi.estimators.reparameterised)
 
 
-def test_an_estimator_must_be_a_function(without_type_checks):
-    with pytest.raises(
-        TypeError, match=r"estimator: expected a function such as vi.estimators.reparameterised, got 'stl'"
-    ):
+def test_an_estimator_must_be_one(without_type_checks):
+    with pytest.raises(TypeError, match=r"estimator: expected a Estimator, got str 'stl'. Use one of vi.estimators"):
         vi.ReverseKL("stl")

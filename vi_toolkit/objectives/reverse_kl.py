@@ -13,7 +13,7 @@ from vi_toolkit._checks import check_positive, check_positive_int
 from vi_toolkit._types import Density, Key, LogWeights, Params, Scalar, Vector
 from vi_toolkit.estimators import Estimator, Shape, stick_the_landing
 from vi_toolkit.guides import Guide
-from vi_toolkit.objectives.log_weights import LogWeightObjective, check_estimator, facts, mean
+from vi_toolkit.objectives.log_weights import LogWeightObjective, check_estimator, mean
 
 
 @partial(register_dataclass, data_fields=[], meta_fields=["estimator", "beta", "anneal_steps"])
@@ -67,6 +67,15 @@ class ReverseKL(LogWeightObjective):
         """Linear in the log weights."""
         return Shape(linear=True, smooth=True, group=None)
 
+    @property
+    def tracked(self) -> tuple[str, ...]:
+        """The ELBO of the target as it is."""
+        return ("elbo",)
+
+    def collapsed(self, history: dict[str, Any]) -> bool:
+        """Never: the ELBO may fall on few draws, and says so by its value."""
+        return False
+
     def of(self, log_weights: LogWeights, log_shares: LogWeights) -> Scalar:
         """Minus the mean log weight."""
         return -mean(log_weights, log_shares)
@@ -95,7 +104,7 @@ class ReverseKL(LogWeightObjective):
         flattened = target if self.beta == 1 else _Flattened(target, beta)
         estimate = self.estimator.estimate(self.of, self.shape, key, params, guide, flattened, num_draws)
         log_p = estimate.log_density / beta
-        return estimate.loss, facts(estimate._replace(log_weights=estimate.log_weights + (1.0 - beta) * log_p))
+        return estimate.loss, {"elbo": estimate._replace(log_weights=estimate.log_weights + (1.0 - beta) * log_p).elbo}
 
 
 class _Flattened(NamedTuple):
