@@ -17,13 +17,12 @@ from numpyro.distributions import Distribution
 from vi_toolkit import _start
 from vi_toolkit._checks import check_instance, check_positive_int
 from vi_toolkit._types import Draws, Key, Params, Scalar
+from vi_toolkit.algorithms._averages import Averages, add, begin_half, divergence, halves_and_whole, no_averages
 from vi_toolkit.algorithms._optimizer import DEFAULT, Optimizer
 from vi_toolkit.algorithms.algorithm import Method, Turn
 from vi_toolkit.guides import Guide
 from vi_toolkit.objectives import Objective
 from vi_toolkit.targets import Target
-
-NUM_COMPARED = 256  # draws by which two averages are compared
 
 
 class GradientState(NamedTuple):
@@ -32,11 +31,7 @@ class GradientState(NamedTuple):
     params: Params
     optimizer: Any
     learning_rate: Scalar
-    first_sum: Params  # of the parameters over the first half of the window
-    first_steps: Scalar
-    sum: Params  # over the present half
-    steps: Scalar
-    average: Params  # over the window before
+    averages: Averages  # of the parameters
     memory: Any  # what the objective carries from step to step
 
 
@@ -70,19 +65,18 @@ class GradientMethod(Method):
         params = self.guide.init(key_guide, start) if self.start is None else self.start
         memory = self.objective.begin(key_memory, params, self.guide, target, self.num_draws)
         rate = 1.0 if self.optimizer else self.guide.learning_rate(target.dim)
-        zeros, none = jax.tree.map(jnp.zeros_like, params), jnp.zeros((), start.location.dtype)
-        state = GradientState(
-            params, self.transformation.init(params), none + rate, zeros, none, zeros, none, params, memory
-        )
-        return state, start
+        dtype = start.location.dtype
+        averages = no_averages(params, dtype)
+        return GradientState(
+            params, self.transformation.init(params), jnp.asarray(rate, dtype), averages, memory
+        ), start
 
     @property
     def _climbs(self) -> bool:
         return self.start is None and self.guide.needs_start
 
     def begin_half(self, state: GradientState) -> GradientState:
-        zeros = jax.tree.map(jnp.zeros_like, state.sum)
-        return state._replace(first_sum=state.sum, first_steps=state.steps, sum=zeros, steps=0 * state.steps)
+        return state._replace(averages=begin_half(state.averages))
 
     def step(self, key: Key, state: GradientState, target: Target) -> tuple[GradientState, dict[str, Scalar]]:
         def loss_at(params: Params) -> tuple[Scalar, tuple[dict[str, Scalar], Any]]:
@@ -101,13 +95,8 @@ class GradientMethod(Method):
         params, optimizer, memory = jax.tree.map(
             partial(jnp.where, ok), (params, optimizer, memory), (state.params, state.optimizer, state.memory)
         )
-        state = state._replace(
-            params=params,
-            optimizer=optimizer,
-            memory=memory,
-            sum=jax.tree.map(jnp.add, state.sum, params),
-            steps=state.steps + 1,
-        )
+        averages = add(state.averages, params)
+        state = state._replace(params=params, optimizer=optimizer, averages=averages, memory=memory)
         return state, {"loss": loss, **info, "ok": ok.astype(loss.dtype)}
 
     def _in_own_coordinates(self, params: Params, gradient: Params) -> Params:
@@ -117,26 +106,17 @@ class GradientMethod(Method):
         return pull_back(gradient)[0]
 
     def turn(self, key: Key, state: GradientState) -> Turn:
-        first = jax.tree.map(lambda x: x / jnp.maximum(state.first_steps, 1), state.first_sum)
-        second = jax.tree.map(lambda x: x / jnp.maximum(state.steps, 1), state.sum)
-        total = jnp.maximum(state.first_steps + state.steps, 1)
-        average = jax.tree.map(lambda a, b: (a + b) / total, state.first_sum, state.sum)
-        change = self._divergence(key, state.average, average)
-        return Turn(average, change, self._divergence(key, first, second))
+        first, second, whole = halves_and_whole(state.averages)
+        q = self.guide.distribution
+        change = divergence(key, q(state.averages.before), q(whole))
+        return Turn(whole, change, divergence(key, q(first), q(second)))
 
     def next_window(self, state: GradientState, average: Params, slow_down: float) -> GradientState:
         rate = np.asarray(state.learning_rate) * np.asarray(slow_down, state.learning_rate.dtype)
-        return state._replace(average=average, learning_rate=rate)
+        return state._replace(averages=state.averages._replace(before=average), learning_rate=rate)
 
     def latest(self, state: GradientState) -> Params:
         return state.params
-
-    def _divergence(self, key: Key, p: Params, q: Params) -> Scalar:
-        """D(q_p || q_q) in nats, estimated by the mean of r - 1 - log r, r = q_q / q_p: never negative."""
-        before, after = self.guide.distribution(p), self.guide.distribution(q)
-        draws = before.sample(key, (NUM_COMPARED,))
-        log_ratio = after.log_prob(draws) - before.log_prob(draws)
-        return (jnp.expm1(log_ratio) - log_ratio).mean()
 
     def posterior(self, params: Params) -> Distribution:
         return self.guide.distribution(params)
