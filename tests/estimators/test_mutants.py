@@ -119,7 +119,7 @@ def flip_the_sign(patch):
 
 
 def land_without_stopping_the_gradient(patch):
-    patch.setattr(module("estimators.reparameterised").jax.lax, "stop_gradient", lambda x: x)
+    patch.setattr(module("estimators.estimator").jax.lax, "stop_gradient", lambda x: x)
 
 
 def stick_the_landing_of_a_bound(patch):

@@ -140,3 +140,9 @@ def test_the_closed_form_takes_its_noise_from_the_density_alone():
     np.testing.assert_allclose(losses["closed-form entropy"], -(1 + np.log(2 * np.pi) - 0.5), rtol=1e-12)
     assert np.std(losses["reparameterised"]) > 0.1
     np.testing.assert_allclose(losses["stick the landing"], losses["reparameterised"], rtol=1e-12)
+
+
+def test_another_source_of_noise_only_where_there_is_one():
+    assert vi.estimators.vimco.drawing(vi.estimators.independent) == vi.estimators.Vimco(vi.estimators.independent)
+    with pytest.raises(TypeError, match="estimator: defensive has no source of noise"):
+        vi.estimators.defensive.drawing(vi.estimators.antithetic)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
@@ -54,10 +54,6 @@ class ClosedFormPrior(Estimator):
 
     name: ClassVar[str] = "closed_form_prior"
     noise: Noise | None = None
-
-    def drawing(self, noise: Noise) -> ClosedFormPrior:
-        """The same with another source of noise."""
-        return replace(self, noise=noise)
 
     def refuses(self, shape: Shape, guide: Guide) -> str | None:
         """Losses that are not linear, and guides other than independent normals.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -15,9 +15,8 @@ from vi_toolkit.estimators.estimator import (
     Estimator,
     LogWeightLoss,
     Shape,
-    draw_groups,
-    log_densities,
     needs_gradients_through_draws,
+    path_draws,
 )
 from vi_toolkit.guides import Guide
 from vi_toolkit.guides.noise import Noise
@@ -54,10 +53,6 @@ class DoublyReparameterised(Estimator):
     name: ClassVar[str] = "doubly_reparameterised"
     noise: Noise | None = None
 
-    def drawing(self, noise: Noise) -> DoublyReparameterised:
-        """The same with another source of noise."""
-        return replace(self, noise=noise)
-
     def refuses(self, shape: Shape, guide: Guide) -> str | None:
         """Losses with kinks, groups of stratified draws, and guides that are costly to score."""
         if not shape.smooth:
@@ -72,16 +67,14 @@ class DoublyReparameterised(Estimator):
         self, of: LogWeightLoss, shape: Shape, key: Key, params: Params, guide: Guide, target: Density, num_draws: int
     ) -> Estimate:
         """The loss, with the gradient above."""
-        points, weights, _ = draw_groups(guide, key, params, num_draws, shape.group, self.noise)
-        log_q = guide.distribution(jax.lax.stop_gradient(params)).log_prob(points)
-        log_p = log_densities(target, points)
-        log_weights = log_p - log_q
+        drawn = path_draws(guide, key, params, target, num_draws, shape.group, self.noise)
+        log_weights, weights, _ = drawn
         log_shares = jnp.log(weights)
         fixed = jax.lax.stop_gradient((log_weights, log_shares))
         through_draws, through_shares = jax.vmap(partial(_coefficients, of))(*fixed)
         surrogate = (through_draws * log_weights + through_shares * log_shares).sum(-1).mean()
         loss = jax.vmap(of)(*fixed).mean() + surrogate - jax.lax.stop_gradient(surrogate)
-        return Estimate(loss, log_weights, weights, log_p)
+        return Estimate(loss, *drawn)
 
 
 def _coefficients(of: LogWeightLoss, log_weights: LogWeights, log_shares: LogWeights) -> tuple[LogWeights, LogWeights]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple, Protocol
+from dataclasses import fields, replace
+from typing import Any, ClassVar, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -87,6 +88,12 @@ class Estimator(ABC):
     name: ClassVar[str]  # under which it stands in vi.estimators
     rests_on_weights: ClassVar[bool] = False  # whether its draws count by weights that can collapse onto a few of them
 
+    def drawing(self, noise: Noise) -> Estimator:
+        """The same with another source of noise; TypeError where it takes none."""
+        if "noise" not in {field.name for field in fields(cast(Any, self))}:
+            raise TypeError(f"estimator: {self.name} has no source of noise to be chosen. Use it as it is.")
+        return cast(Estimator, replace(cast(Any, self), noise=noise))
+
     @abstractmethod
     def estimate(
         self, of: LogWeightLoss, shape: Shape, key: Key, params: Params, guide: Guide, target: Density, num_draws: int
@@ -127,6 +134,23 @@ def draw_groups(
     lanes = jax.vmap(lambda key: guide.draw(key, params, groups, noise))(jax.random.split(key, group))
     drawn = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), lanes)
     return drawn._replace(weights=jnp.full_like(drawn.weights, 1.0 / group))
+
+
+class PathDraws(NamedTuple):
+    """Log weights whose gradients flow through the draws alone, the parameters of log q held fixed."""
+
+    log_weights: Groups
+    weights: Groups
+    log_density: Groups
+
+
+def path_draws(
+    guide: Guide, key: Key, params: Params, target: Density, num_draws: int, group: int | None, noise: Noise | None
+) -> PathDraws:
+    """Draws of q in groups, as `draw_groups` makes them, scored with q's parameters fixed."""
+    points, weights, _ = draw_groups(guide, key, params, num_draws, group, noise)
+    log_p = log_densities(target, points)
+    return PathDraws(log_p - guide.distribution(jax.lax.stop_gradient(params)).log_prob(points), weights, log_p)
 
 
 def over_groups(of: LogWeightLoss, log_weights: Groups, weights: Groups) -> Scalar:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
-
-import jax
 
 from vi_toolkit._types import Density, Key, Params
 from vi_toolkit.estimators.estimator import (
@@ -17,6 +15,7 @@ from vi_toolkit.estimators.estimator import (
     log_densities,
     needs_gradients_through_draws,
     over_groups,
+    path_draws,
 )
 from vi_toolkit.guides import Guide
 from vi_toolkit.guides.noise import Noise
@@ -42,10 +41,6 @@ class Reparameterised(Estimator):
 
     name: ClassVar[str] = "reparameterised"
     noise: Noise | None = None
-
-    def drawing(self, noise: Noise) -> Reparameterised:
-        """The same with another source of noise."""
-        return replace(self, noise=noise)
 
     def refuses(self, shape: Shape, guide: Guide) -> str | None:
         """Only guides whose draws carry no gradients."""
@@ -84,10 +79,6 @@ class StickTheLanding(Estimator):
     name: ClassVar[str] = "stick_the_landing"
     noise: Noise | None = None
 
-    def drawing(self, noise: Noise) -> StickTheLanding:
-        """The same with another source of noise."""
-        return replace(self, noise=noise)
-
     def refuses(self, shape: Shape, guide: Guide) -> str | None:
         """Losses that are not linear, and guides that are costly to score."""
         if not shape.linear:
@@ -100,10 +91,8 @@ class StickTheLanding(Estimator):
         self, of: LogWeightLoss, shape: Shape, key: Key, params: Params, guide: Guide, target: Density, num_draws: int
     ) -> Estimate:
         """The loss of log p~(z_i) - log q(z_i), with q's parameters fixed."""
-        points, weights, _ = draw_groups(guide, key, params, num_draws, shape.group, self.noise)
-        log_q = guide.distribution(jax.lax.stop_gradient(params)).log_prob(points)
-        log_p = log_densities(target, points)
-        return Estimate(over_groups(of, log_p - log_q, weights), log_p - log_q, weights, log_p)
+        drawn = path_draws(guide, key, params, target, num_draws, shape.group, self.noise)
+        return Estimate(over_groups(of, drawn.log_weights, drawn.weights), *drawn)
 
 
 @dataclass(frozen=True)
@@ -125,10 +114,6 @@ class ClosedFormEntropy(Estimator):
 
     name: ClassVar[str] = "closed_form_entropy"
     noise: Noise | None = None
-
-    def drawing(self, noise: Noise) -> ClosedFormEntropy:
-        """The same with another source of noise."""
-        return replace(self, noise=noise)
 
     def refuses(self, shape: Shape, guide: Guide) -> str | None:
         """Losses that are not linear; a guide whose entropy is not known is refused when it is asked for it."""

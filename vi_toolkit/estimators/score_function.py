@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -54,10 +54,6 @@ class ScoreFunction(Estimator):
     name: ClassVar[str] = "score_function"
     noise: Noise | None = None
 
-    def drawing(self, noise: Noise) -> ScoreFunction:
-        """The same with another source of noise."""
-        return replace(self, noise=noise)
-
     def refuses(self, shape: Shape, guide: Guide) -> str | None:
         """A single draw, which has no others to compare with, and draws that are not independent."""
         if shape.group == 1:
@@ -100,10 +96,6 @@ class Vimco(Estimator):
 
     name: ClassVar[str] = "vimco"
     noise: Noise | None = None
-
-    def drawing(self, noise: Noise) -> Vimco:
-        """The same with another source of noise."""
-        return replace(self, noise=noise)
 
     def refuses(self, shape: Shape, guide: Guide) -> str | None:
         """Losses that are not of groups of draws, and what `ScoreFunction` refuses."""

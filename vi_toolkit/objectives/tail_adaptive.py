@@ -13,7 +13,7 @@ from jax.tree_util import register_dataclass
 from vi_toolkit._checks import check_positive
 from vi_toolkit._types import Density, Key, Params, Scalar
 from vi_toolkit.estimators import Estimate, Shape, doubly_reparameterised
-from vi_toolkit.estimators.estimator import draw_groups, log_densities
+from vi_toolkit.estimators.estimator import path_draws
 from vi_toolkit.estimators.valid import check_pair
 from vi_toolkit.guides import Guide
 from vi_toolkit.guides.noise import independent
@@ -72,10 +72,8 @@ class TailAdaptive(Objective):
         self, key: Key, params: Params, guide: Guide, target: Density, num_draws: int
     ) -> tuple[Scalar, dict[str, Scalar]]:
         """Minus the ELBO, with the gradient above."""
-        points, weights, _ = draw_groups(guide, key, params, num_draws, None, independent)
-        log_q = guide.distribution(jax.lax.stop_gradient(params)).log_prob(points)
-        log_p = log_densities(target, points)
-        log_weights, shares = (log_p - log_q)[0], weights[0]
+        drawn = path_draws(guide, key, params, target, num_draws, None, independent)
+        log_weights, shares = drawn.log_weights[0], drawn.weights[0]
         fixed, counts = jax.lax.stop_gradient((log_weights, shares))
         at_least = jnp.where(fixed[None] >= fixed[:, None], counts[None], 0.0).sum(1)
         coefficients = at_least**-self.power
@@ -84,7 +82,7 @@ class TailAdaptive(Objective):
         surrogate = -(counts * coefficients * log_weights).sum() - (shares * _height(fixed, counts, coefficients)).sum()
         elbo = (counts * fixed).sum()
         loss = -elbo + surrogate - jax.lax.stop_gradient(surrogate)
-        return loss, facts(Estimate(loss, log_weights[None], weights, log_p))
+        return loss, facts(Estimate(loss, *drawn))
 
     def gradients_per_step(self, num_draws: int) -> float:
         """One gradient a draw."""
