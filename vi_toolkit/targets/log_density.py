@@ -11,14 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from vi_toolkit._checks import check_positive_int, describe
-from vi_toolkit._types import Key, Scalar, Sites, Vector
+from vi_toolkit._types import Scalar, Sites, Vector
+from vi_toolkit.targets._plain import PlainProgram
 from vi_toolkit.targets.target import Site, Target
 
 Static = Any  # a function, or the structure of a jax.tree_util.Partial
 
 
 @dataclass(frozen=True)
-class LogDensityProgram:
+class LogDensityProgram(PlainProgram):
     """The functions of a target made from a log density; ``data`` holds the leaves of both functions."""
 
     density: Static
@@ -32,36 +33,13 @@ class LogDensityProgram:
     def constrain(self, data: Any, z: Vector) -> Sites:
         return jax.tree.unflatten(self.constrainer, data["constrain"])(z)
 
-    def log_density_with_closed_form_prior(
-        self, data: Any, z: Vector, location: Vector, scale: Vector
-    ) -> tuple[Scalar, Any]:
-        raise ValueError(
-            "target: a plain log density has no prior that is known apart. Make the target with vi.from_numpyro, or "
-            "use another estimator."
-        )
-
     def unconstrain(self, data: Any, sites: Sites) -> tuple[Vector, Scalar]:
         if jax.tree.unflatten(self.constrainer, data["constrain"]).func is not _whole:
             raise ValueError("target: it was made with a constrain of its own, whose inverse is not known.")
         return jnp.asarray(sites["z"]), jnp.zeros(())
 
-    def prior_draw(self, data: Any, key: Key) -> Vector | None:
-        return None
-
     def explain(self, data: Any, z: Vector) -> str:
         return f"the log density is {float(self.log_density(data, z))} at z = {np.asarray(z)}"
-
-    def observed(self, data: Any) -> Mapping[str, np.ndarray]:
-        return {}
-
-    def log_likelihood(self, data: Any, z: Vector) -> Sites:
-        return {}
-
-    def dependencies(self, data: Any) -> Mapping[str, tuple[str, ...]]:
-        return {}
-
-    def deterministic_dims(self) -> Mapping[str, tuple[str, ...]]:
-        return {}
 
 
 def from_log_density(

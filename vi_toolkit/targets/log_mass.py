@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,15 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from vi_toolkit._checks import check_num_values, describe
-from vi_toolkit._types import Key, Scalar, Sites, Vector
+from vi_toolkit._types import Scalar, Sites, Vector
+from vi_toolkit.targets._plain import PlainProgram
 from vi_toolkit.targets.target import Site, Target
 
 States = Int[Array, "dim"]  # one point of whole numbers
 
 
 @dataclass(frozen=True)
-class LogMassProgram:
+class LogMassProgram(PlainProgram):
     """The functions of a target made from a log mass; ``data`` holds the function's leaves."""
 
     mass: Any  # the structure of the function
@@ -39,11 +40,6 @@ class LogMassProgram:
         value = jax.tree.unflatten(self.mass, data)(states)
         return jnp.where(jnp.all(states == z), value, -jnp.inf).astype(z.dtype)
 
-    def log_density_with_closed_form_prior(
-        self, data: Any, z: Vector, location: Vector, scale: Vector
-    ) -> tuple[Scalar, Any]:
-        raise ValueError("target: a log mass has no normal prior. Use another estimator.")
-
     def constrain(self, data: Any, z: Vector) -> Sites:
         return {self.site: z.astype(int)}
 
@@ -51,26 +47,11 @@ class LogMassProgram:
         z = jnp.asarray(sites[self.site], jnp.result_type(float))
         return z, jnp.zeros((), z.dtype)
 
-    def prior_draw(self, data: Any, key: Key) -> Vector | None:
-        return None
-
     def explain(self, data: Any, z: Vector) -> str:
         return (
             f"the log mass is {float(self.log_density(data, z))} at z = {np.asarray(z)}; the points are whole numbers "
             f"from 0 up, of {self.num_values} values, and go with vi.MeanFieldCategorical"
         )
-
-    def observed(self, data: Any) -> Mapping[str, np.ndarray]:
-        return {}
-
-    def log_likelihood(self, data: Any, z: Vector) -> Sites:
-        return {}
-
-    def dependencies(self, data: Any) -> Mapping[str, tuple[str, ...]]:
-        return {}
-
-    def deterministic_dims(self) -> Mapping[str, tuple[str, ...]]:
-        return {}
 
 
 def from_log_mass(
