@@ -67,10 +67,9 @@ class Estimate(NamedTuple):
         """The mean log weight, in nats."""
         return _mean(self.log_weights, self.weights)
 
-    @property
-    def ess(self) -> Scalar:
-        """The effective number of draws by their weights p~/q, as a share of all draws: between 0 and 1."""
-        log_w = (self.log_weights + jnp.log(self.weights)).reshape(-1)
+    def ess(self, power: float = 1.0) -> Scalar:
+        """The effective number of draws by (p~/q)^power, as a share of all draws: between 0 and 1."""
+        log_w = (power * self.log_weights + jnp.log(self.weights)).reshape(-1)
         return 1 / (jax.nn.softmax(log_w) ** 2).sum() / log_w.size
 
 

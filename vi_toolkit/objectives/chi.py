@@ -66,6 +66,11 @@ class Chi(LogWeightObjective):
         """A function of all the draws."""
         return Shape(linear=False, smooth=True, group=None)
 
+    @property
+    def power(self) -> float:
+        """The order n."""
+        return float(self.order)
+
     def of(self, log_weights: LogWeights, log_shares: LogWeights) -> Scalar:
         """1 / n log of the mean of w^n."""
-        return log_power_mean(log_weights, log_shares, float(self.order))
+        return log_power_mean(log_weights, log_shares, self.power)

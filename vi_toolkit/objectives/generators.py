@@ -46,6 +46,10 @@ def _forward_kl(log_u: Array) -> Array:
     return jnp.exp(log_u) * log_u
 
 
+def _jeffreys(log_u: Array) -> Array:
+    return jnp.expm1(log_u) * log_u  # of D(p‖q) + D(q‖p): twice the symmetrised KL, without u log u - log u
+
+
 def _jensen_shannon(log_u: Array, skew: float) -> Array:
     # s D(p || m) + (1 - s) D(q || m) with m = s p + (1 - s) q, over q
     log_mixture = jnp.logaddexp(log_u + jnp.log(skew), jnp.log1p(-skew))
@@ -182,4 +186,4 @@ hellinger = Generator(_hellinger)
 total_variation = Generator(_total_variation, smooth=False)
 pearson = Generator(_pearson, needs_evidence=False)
 neyman = dual(pearson)
-jeffreys = symmetrised(reverse_kl)
+jeffreys = Generator(_jeffreys)

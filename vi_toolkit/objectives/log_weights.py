@@ -15,7 +15,10 @@ from vi_toolkit.estimators.valid import check_pair
 from vi_toolkit.guides import Guide
 from vi_toolkit.objectives.objective import Objective
 
-MIN_SHARE = 0.005  # of the draws, by importance weights, below which these have collapsed
+FEW, TOO_FEW = (
+    0.03,
+    0.005,
+)  # shares of the draws, by the weights: below the first a fit is biased, below the second none
 
 
 class LogWeightObjective(Objective):
@@ -55,15 +58,20 @@ class LogWeightObjective(Objective):
 
     @property
     def tracked(self) -> tuple[str, ...]:
-        """The ELBO, and the effective share of the draws by their weights p~/q."""
+        """The ELBO, and the effective share of the draws by the weights that the loss rests on, (p~/q)^power."""
         return ("elbo", "ess")
+
+    @property
+    def power(self) -> float:
+        """The power of the weights p~/q that the loss is a mean of."""
+        return 1.0
 
     def loss(
         self, key: Key, params: Params, guide: Guide, target: Density, num_draws: int
     ) -> tuple[Scalar, dict[str, Scalar]]:
         """The loss from ``num_draws`` draws in all, with the estimator's gradient."""
         estimate = self.estimator.estimate(self.of, self.shape, key, params, guide, target, num_draws)
-        return estimate.loss, facts(estimate)
+        return estimate.loss, facts(estimate, self.power)
 
     def gradients_per_step(self, num_draws: int) -> float:
         """What the estimator spends."""
@@ -80,26 +88,32 @@ class LogWeightObjective(Objective):
 
     def collapsed(self, history: dict[str, Any]) -> bool:
         """Whether half of the last steps rested on less than 1 / 200 of the draws."""
-        return self.estimator.rests_on_weights and float(np.median(history["ess"])) < MIN_SHARE
+        return self._share(history) < TOO_FEW
 
     def warnings(self, history: dict[str, Any]) -> list[str]:
-        """Says so when the weights had collapsed."""
-        if not self.collapsed(history):
+        """Says so when the loss rested on a few draws."""
+        share = self._share(history)
+        if share >= FEW:
             return []
         return [
-            f"{type(self).__name__}: the importance weights had an effective size of "
-            f"{100 * float(np.median(history['ess'])):.2g} % of the draws (median): the gradient followed a few. "
-            "Raise num_draws, take a richer guide, or begin at a wider q with vi.gradient(..., start=...)."
+            f"{type(self).__name__}: the importance weights had an effective size of {100 * share:.2g} % of the draws "
+            "(median): the gradient followed a few of them and is biased. Raise num_draws, take a richer guide, or "
+            "begin at a wider q with vi.gradient(..., start=...)."
         ]
+
+    def _share(self, history: dict[str, Any]) -> float:
+        """The effective share of the draws, where the estimator rests on weights."""
+        counts = self.estimator.rests_on_weights and len(history["ess"]) > 0
+        return float(np.median(history["ess"])) if counts else 1.0
 
     def check(self, guide: Guide, dim: Any) -> None:
         """The estimator must be valid for this loss over the guide."""
         check_pair(self.estimator, self.shape, guide, type(self).__name__)
 
 
-def facts(estimate: Estimate) -> dict[str, Scalar]:
+def facts(estimate: Estimate, power: float = 1.0) -> dict[str, Scalar]:
     """What every objective of log weights tells the history."""
-    return {"elbo": estimate.elbo, "ess": estimate.ess}
+    return {"elbo": estimate.elbo, "ess": estimate.ess(power)}
 
 
 def mean(values: LogWeights, log_shares: LogWeights) -> Scalar:

@@ -85,9 +85,14 @@ class Renyi(LogWeightObjective):
         """A function of all the draws, or of ``num_importance`` of them."""
         return Shape(linear=False, smooth=True, group=self.num_importance)
 
+    @property
+    def power(self) -> float:
+        """1 - alpha."""
+        return 1.0 - self.alpha
+
     def of(self, log_weights: LogWeights, log_shares: LogWeights) -> Scalar:
         """Minus the bound from below, or the bound from above."""
-        bound = log_power_mean(log_weights, log_shares, 1.0 - self.alpha)
+        bound = log_power_mean(log_weights, log_shares, self.power)
         return bound if self.alpha < 0 else -bound
 
 

@@ -72,9 +72,9 @@ class ReverseKL(LogWeightObjective):
         """The ELBO of the target as it is."""
         return ("elbo",)
 
-    def collapsed(self, history: dict[str, Any]) -> bool:
-        """Never: the ELBO may fall on few draws, and says so by its value."""
-        return False
+    def _share(self, history: dict[str, Any]) -> float:
+        """All draws count in the ELBO."""
+        return 1.0
 
     def of(self, log_weights: LogWeights, log_shares: LogWeights) -> Scalar:
         """Minus the mean log weight."""
