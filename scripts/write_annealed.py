@@ -18,8 +18,10 @@ import matplotlib
 import numpy as np
 import numpyro.distributions as dist
 import optax
+from matplotlib.lines import Line2D
 
 import vi_toolkit as vi
+from vi_toolkit.plots._style import INK, legend_below, looks, style
 
 ROOT = Path(__file__).resolve().parent.parent
 NUM_EXACT = 20_000  # draws of p, and of q, that a fit is judged by
@@ -206,21 +208,23 @@ def draw(found: list[tuple[Problem, list[dict[str, np.ndarray]]]]) -> Any:
     """The figure: a row for each problem."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(len(found), 3, figsize=(12, 4 * len(found)), layout="constrained")
+    names = ("annealed chi-square", "reverse KL")
+    look = looks(names)
+    figure, axes = plt.subplots(len(found), 3, figsize=(12, 4 * len(found) + 0.4))
     for (problem, results), (*pictures, masses) in zip(found, axes, strict=True):
-        names = ("annealed chi-square", "reverse KL")
         for axis, result, name in zip(pictures, results, names, strict=True):
             contours(axis, problem)
             points = result["draws"][:, problem.shown]
-            axis.scatter(*points.T, s=2, color="tab:orange", alpha=0.6, linewidths=0, zorder=2)
+            axis.scatter(*points.T, s=2, color=look[name].color, alpha=0.6, linewidths=0, zorder=2)
             axis.set(xlim=(-problem.limit, problem.limit), ylim=(-problem.limit, problem.limit), aspect="equal")
             axis.set_title(f"{problem.title}: {name}", fontsize=10)
-        for result, name, marker in zip(results, names, "ox", strict=True):
+        masses.axhline(1.0, color=INK, linewidth=0.8)
+        for result, name in zip(results, names, strict=True):
             ratio = np.minimum(result["masses"] / result["truth"], MOST)
-            masses.plot(np.arange(len(ratio)), ratio, marker, label=name, markersize=5)
-        masses.axhline(1.0, color="black", linewidth=0.8)
-        masses.set(xlabel="mode", ylabel="mass, fitted / exact", ylim=(-0.05, MOST + 0.05))
-        masses.legend(fontsize=8)
+            masses.plot(ratio, look[name].marker, color=look[name].color, markersize=5, clip_on=False)
+        masses.set(xlabel="mode", ylabel="mass, fitted / exact", ylim=(-0.05, MOST))
+    dots = [Line2D([], [], color=look[n].color, marker=look[n].marker, linestyle="", label=n) for n in names]
+    legend_below(figure, dots)
     return figure
 
 
@@ -232,7 +236,7 @@ def contours(axis: Any, problem: Problem) -> None:
     points[:, problem.shown[0]], points[:, problem.shown[1]] = x.ravel(), y.ravel()
     log_p = np.asarray(jax.jit(jax.vmap(problem.exact.target.log_density))(jnp.asarray(points))).reshape(x.shape)
     levels = log_p.max() + np.array([-6.0, -4.0, -2.0, -1.0])
-    axis.contour(x, y, log_p, levels=levels, colors="tab:blue", linewidths=0.6, linestyles="solid", zorder=1)
+    axis.contour(x, y, log_p, levels=levels, colors=INK, linewidths=0.6, linestyles="solid", zorder=1)
 
 
 def main() -> int:
@@ -253,7 +257,8 @@ def main() -> int:
     left = float(found[1][1][0]["truth"][:16].mean())
     text = HEAD + rows + TAIL.format(num=NUM_EXACT, left=left, settings=said)
     (ROOT / "docs" / "ANNEALED.md").write_text(text, encoding="utf-8")
-    draw(found).savefig(ROOT / "docs" / "annealed.png", dpi=90)
+    with style():
+        draw(found).savefig(ROOT / "docs" / "annealed.png", dpi=90)
     return 0
 
 
