@@ -238,6 +238,19 @@ def test_the_bias_of_self_normalised_weights_falls_like_one_over_the_draws(famil
         assert np.max(np.abs(row) / each) > 5, name
 
 
+def test_defensive_draws_may_be_quasi_random():
+    """Nearer to the exact gradients, at the same number of draws."""
+    losses, exacts = defensive_losses(), exact_gradients(list(defensive_exacts().values()), NORMAL)
+    spreads = {}
+    for name in ("independent", "quasi_random"):
+        estimator = vi.estimators.defensive.drawing(getattr(vi.estimators, name))
+        estimates = gradients(estimator, list(losses.values()), ONE, NORMAL, 512, KEYS[:500])
+        spreads[name] = estimates.std(0)
+        error = spreads[name] / np.sqrt(500)
+        assert np.all(np.abs(estimates.mean(0) - exacts) < 5 * error + 0.03 * np.abs(exacts).max(1, keepdims=True))
+    assert np.all(spreads["quasi_random"] < 0.6 * spreads["independent"])
+
+
 def test_the_log_variance_has_the_gradient_of_reverse_kl():
     guide, params = NORMAL
     flat, unflatten = ravel_pytree(params)

@@ -144,5 +144,5 @@ def test_the_closed_form_takes_its_noise_from_the_density_alone():
 
 def test_another_source_of_noise_only_where_there_is_one():
     assert vi.estimators.vimco.drawing(vi.estimators.independent) == vi.estimators.Vimco(vi.estimators.independent)
-    with pytest.raises(TypeError, match="estimator: defensive has no source of noise"):
-        vi.estimators.defensive.drawing(vi.estimators.antithetic)
+    with pytest.raises(TypeError, match="estimator: enumerated has no source of noise"):
+        vi.estimators.enumerated.drawing(vi.estimators.antithetic)

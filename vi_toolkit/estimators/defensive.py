@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from vi_toolkit._types import Density, Draws, Key, LogWeights, Params
 from vi_toolkit.estimators.estimator import Estimate, Estimator, LogWeightLoss, Shape
 from vi_toolkit.guides import Guide
+from vi_toolkit.guides.noise import Noise
 
 _SHARES = (0.5, 0.25, 0.25)  # of the proposal: q itself, q stretched a little, q stretched a lot
 NUM_CENTRE = 64  # draws by which the centre is found
@@ -30,16 +31,20 @@ class Defensive(Estimator):
     shares are normalised by their own sum, hence a bias of O(1 / num_draws) away from q = p. The choice for losses
     that weigh the draws where p is much larger than q: chi-square, alpha < 0, forward KL.
 
+    Args:
+        noise: where the normal noise of the proposal's draws comes from; None leaves it to the guide.
+
     Source: Owen & Zhou (2000), Safe and effective importance sampling, doi:10.1080/01621459.2000.10473909.
 
     Example:
         >>> import vi_toolkit as vi
         >>> vi.Chi(2).estimator
-        Defensive()
+        Defensive(noise=None)
     """
 
     name: ClassVar[str] = "defensive"
     rests_on_weights: ClassVar[bool] = True
+    noise: Noise | None = None
 
     def refuses(self, shape: Shape, guide: Guide) -> str | None:
         """Losses of groups of draws, discrete guides, and guides that are costly to score."""
@@ -47,13 +52,15 @@ class Defensive(Estimator):
             return "the loss is of groups of independent draws of q, and the proposal is wider"
         if not guide.scores_cheaply:
             return "it asks for log q at a given point, which this guide finds only by a costly inversion"
+        if guide.stratified and self.noise is not None:
+            return "its draws are taken one by one from the whole of q, not from one lot of normal noise"
         return None if guide.reparameterised else "a discrete guide cannot be stretched about its mean"
 
     def estimate(
         self, of: LogWeightLoss, shape: Shape, key: Key, params: Params, guide: Guide, target: Density, num_draws: int
     ) -> Estimate:
         """The loss, with the gradient above."""
-        points, log_r = defensive_draws(key, guide, jax.lax.stop_gradient(params), num_draws)
+        points, log_r = defensive_draws(key, guide, jax.lax.stop_gradient(params), num_draws, self.noise)
         log_q = guide.distribution(params).log_prob(points)
         log_p = jax.vmap(target.log_density)(points)
         log_p = jnp.where(jnp.isnan(log_p), -jnp.inf, log_p)  # far out, where the model may not follow
@@ -70,7 +77,9 @@ class Defensive(Estimator):
         return num_draws / 3
 
 
-def defensive_draws(key: Key, guide: Guide, params: Params, num_draws: int) -> tuple[Draws, LogWeights]:
+def defensive_draws(
+    key: Key, guide: Guide, params: Params, num_draws: int, noise: Noise | None = None
+) -> tuple[Draws, LogWeights]:
     """Draws of r = sum_s share_s q_s, q_s being q stretched about its centre, in fixed proportions; and log r."""
     distribution = guide.distribution(params)
     key_draw, key_centre = jax.random.split(key)
@@ -78,7 +87,7 @@ def defensive_draws(key: Key, guide: Guide, params: Params, num_draws: int) -> t
     drawn = (
         distribution.sample(key_draw, (num_draws,))
         if guide.stratified
-        else guide.draw(key_draw, params, num_draws).points
+        else guide.draw(key_draw, params, num_draws, noise).points
     )
     around = guide.draw(key_centre, params, NUM_CENTRE)
     centre = around.weights @ around.points  # about the mean, and independent of the draws
