@@ -21,8 +21,8 @@ demo: data-env ## fit real data both ways, compare with the exact posterior, wri
 	$(VENV)/bin/vi-toolkit demo $(if $(OUT),--output "$(OUT)")
 
 test: test-env ## the tests in float64, then those that run in float32 (PYTEST_ARGS="-k name -x", WORKERS=2)
-	$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS) $(NONE_IS_FINE)
-	VI_TOOLKIT_X64=0 $(PYTEST) -n $(WORKERS) $(PYTEST_ARGS) $(NONE_IS_FINE)
+	$(PYTEST) -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) $(NONE_IS_FINE)
+	VI_TOOLKIT_X64=0 $(PYTEST) -n $(WORKERS) --dist loadfile $(PYTEST_ARGS) $(NONE_IS_FINE)
 
 test-slow: test-env ## the tests that take long
 	$(PYTEST) -n $(WORKERS) -m slow $(PYTEST_ARGS)
