@@ -168,8 +168,8 @@ def weigh_the_proposal_as_if_it_were_q(patch):
     defensive = module("estimators.defensive")
     right = defensive.defensive_draws
 
-    def draws(key, guide, params, num_draws):
-        points, _ = right(key, guide, params, num_draws)
+    def draws(key, guide, params, num_draws, noise=None):
+        points, _ = right(key, guide, params, num_draws, noise)
         return points, guide.distribution(params).log_prob(points)
 
     patch.setattr(defensive, "defensive_draws", draws)
