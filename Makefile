@@ -57,8 +57,9 @@ optima: data-env ## write docs/OPTIMA.md: every objective's known minimiser agai
 modes: data-env ## write docs/ANNEALED.md and its picture: flows on forty normals and on the many-well (minutes)
 	$(PY) scripts/write_annealed.py
 
-bench: bench-env ## side by side with peers
+bench: bench-env ## side by side with peers: speed, and 18 real posteriors (POSTERIORDB=folder of a local clone)
 	$(PY) -m benchmarks
+	$(PY) -m benchmarks posteriors $(if $(POSTERIORDB),--path "$(POSTERIORDB)")
 
 wheel: dev-env ## build the wheel, look inside, install it elsewhere and import it
 	$(PY) scripts/check_wheel.py

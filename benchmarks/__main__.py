@@ -1,4 +1,7 @@
-"""Runs every benchmark, prints the tables, and writes them to ``benchmarks/RESULTS.md`` and ``RESULTS.json``."""
+"""Runs every benchmark of speed, prints the tables, and writes them to ``benchmarks/RESULTS.md`` and ``RESULTS.json``.
+
+``python -m benchmarks posteriors ...`` runs the bench of real posteriors instead, which has options of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -57,4 +61,8 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["posteriors"]:
+        from benchmarks.posteriordb.run import main as posteriors
+
+        sys.exit(posteriors(sys.argv[2:]))
     main()

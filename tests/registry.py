@@ -123,6 +123,14 @@ OBJECTIVES = {
 
 METHODS = {
     "gradient": lambda: vi.gradient(vi.FullRankNormal(), vi.ReverseKL(), num_draws=4),
+    "natural gradient": lambda: vi.natural_gradient(),
+    "natural gradient, mean field": lambda: vi.natural_gradient(vi.MeanFieldNormal()),
+    "Laplace": lambda: vi.laplace(),
+    "Pathfinder": lambda: vi.pathfinder(2),
+    "fixed draws": lambda: vi.fixed_draws(vi.MeanFieldNormal()),
+    "batch and match": lambda: vi.batch_and_match(),
+    "batch and match, low rank": lambda: vi.batch_and_match(rank=1),
+    "Gaussian score matching": lambda: vi.gaussian_score_matching(),
     "SVGD": lambda: vi.svgd(6),
     "Stein mixture": lambda: vi.stein_mixture(vi.FullRankNormal(), 2),
 }
@@ -155,10 +163,16 @@ def start(dim: int, seed: int = 0) -> Start:
     return Start(*(jnp.asarray(x, dtype) for x in (location, np.exp(log_scale), others)), jnp.asarray(True))
 
 
+@partial(jit, static_argnums=0)
+def initial(guide: vi.Guide, key: jax.Array, begin: Start) -> Any:
+    """Where a guide begins."""
+    return guide.init(key, begin)
+
+
 def random_params(guide: vi.Guide, dim: int = DIM, seed: int = 0, spread: float = 0.3) -> Any:
     """Parameters of a guide away from where it begins, so that no entry is zero by accident."""
     rng = np.random.default_rng(seed + 1)
-    params = jit(guide.init)(jax.random.key(seed), start(dim, seed))
+    params = initial(guide, jax.random.key(seed), start(dim, seed))
     moved = jax.tree.map(
         lambda leaf: leaf + (spread * rng.normal(size=leaf.shape)).astype(leaf.dtype), jax.device_get(params)
     )
@@ -171,7 +185,7 @@ def log_prob(guide: vi.Guide, params: Any, points: Any) -> Any:
     return guide.distribution(params).log_prob(points)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jit, static_argnums=0)
 def moments(guide: vi.Guide, params: Any) -> tuple[Any, Any]:
     """The mean and the variances that NumPyro states."""
     q = guide.distribution(params)

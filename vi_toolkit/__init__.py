@@ -2,6 +2,7 @@
 
 from vi_toolkit import (
     _sound_sums as _sound_sums,  # first of all, before JAX computes
+    _whole_numpyro as _whole_numpyro,  # before any part of it
     datasets as datasets,
     diagnostics as diagnostics,
     estimators as estimators,
@@ -12,16 +13,35 @@ from vi_toolkit import (
     sources as sources,
     zoo as zoo,
 )
-from vi_toolkit.algorithms import Method as Method, gradient as gradient, stein_mixture as stein_mixture, svgd as svgd
+from vi_toolkit.algorithms import (
+    Method as Method,
+    batch_and_match as batch_and_match,
+    fixed_draws as fixed_draws,
+    gaussian_score_matching as gaussian_score_matching,
+    gradient as gradient,
+    laplace as laplace,
+    natural_gradient as natural_gradient,
+    pathfinder as pathfinder,
+    stein_mixture as stein_mixture,
+    svgd as svgd,
+)
+from vi_toolkit.approximate import (
+    Approximation as Approximation,
+    Budget as Budget,
+    Rung as Rung,
+    approximate as approximate,
+)
 from vi_toolkit.compare import Comparison as Comparison, compare as compare
 from vi_toolkit.diagnostics import (
     Check as Check,
     Diagnosis as Diagnosis,
+    LinearResponse as LinearResponse,
     Reweighted as Reweighted,
     Tolerances as Tolerances,
     Verdict as Verdict,
     check as check,
     diagnose as diagnose,
+    linear_response as linear_response,
     reweight as reweight,
 )
 from vi_toolkit.fit import Fit as Fit, fit as fit, resume as resume
@@ -88,9 +108,11 @@ __all__ = [
     "IWAE",
     "AffineCouplingFlow",
     "AnnealedChi",
+    "Approximation",
     "AutoregressiveFlow",
     "BlockAutoregressiveFlow",
     "BlockNormal",
+    "Budget",
     "Check",
     "Chi",
     "Comparison",
@@ -104,6 +126,7 @@ __all__ = [
     "Guide",
     "JensenShannon",
     "KernelStein",
+    "LinearResponse",
     "LogVariance",
     "LogWeightObjective",
     "LowRankNormal",
@@ -117,6 +140,7 @@ __all__ = [
     "Renyi",
     "ReverseKL",
     "Reweighted",
+    "Rung",
     "SinhArcsinhNormal",
     "SparsePrecisionNormal",
     "SplineCouplingFlow",
@@ -129,8 +153,10 @@ __all__ = [
     "TriangularSplineFlow",
     "Verdict",
     "add_component",
+    "approximate",
     "as_numpyro_loss",
     "automatic_structured",
+    "batch_and_match",
     "check",
     "compare",
     "datasets",
@@ -141,18 +167,24 @@ __all__ = [
     "exact_to_datatree",
     "experiments",
     "fit",
+    "fixed_draws",
     "from_autoguide",
     "from_log_density",
     "from_log_mass",
     "from_numpyro",
     "from_numpyro_guide",
+    "gaussian_score_matching",
     "generators",
     "gradient",
     "gradient_variance",
     "grow_mixture",
     "information",
     "kernels",
+    "laplace",
+    "linear_response",
     "load",
+    "natural_gradient",
+    "pathfinder",
     "plot_comparison",
     "plot_fit",
     "plot_gallery",

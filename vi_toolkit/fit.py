@@ -9,15 +9,26 @@ from numpyro.distributions import Distribution
 
 from vi_toolkit._checks import check_instance, check_key, check_positive_int
 from vi_toolkit._types import Key, Params
-from vi_toolkit.algorithms import Method, gradient
-from vi_toolkit.guides import FullRankNormal
+from vi_toolkit.algorithms import Method, gradient, natural_gradient
+from vi_toolkit.guides import FullRankNormal, LowRankNormal
 from vi_toolkit.interrupt import Interrupts
 from vi_toolkit.objectives import ReverseKL
 from vi_toolkit.progress import Progress
 from vi_toolkit.targets import Target
-from vi_toolkit.windows import WINDOW_ARRAYS, Checkpoint, Log, Status, advance, begin, report_of_part, turn
+from vi_toolkit.windows import (
+    WINDOW_ARRAYS,
+    Checkpoint,
+    Log,
+    Status,
+    advance,
+    begin,
+    ended_itself,
+    report_of_part,
+    turn,
+)
 
-DEFAULT_MAX_STEPS = 50_000
+FULL_RANK_DIM = 300  # above it the default guide is of low rank
+LARGE_RANK = 16
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,7 @@ class Fit:
     Attributes:
         target: what was fitted to.
         method: how.
-        params: the guide's parameters, averaged over the last window.
+        params: the guide's parameters; of stochastic gradients, their average over the last window.
         status: how the fit ended.
         history: arrays over steps (``loss``, ``elbo``, ``ok``, ...) and over windows (``window_end``, ``change``,
             ``noise``), in nats.
@@ -39,9 +50,9 @@ class Fit:
     Example:
         >>> import jax, jax.numpy as jnp, vi_toolkit as vi
         >>> target = vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=1)
-        >>> fit = vi.fit(jax.random.key(0), target, max_steps=20)
-        >>> fit.status.name, fit.history["loss"].shape, fit.posterior.event_shape
-        ('MAX_STEPS', (20,), (1,))
+        >>> fit = vi.fit(jax.random.key(0), target)
+        >>> fit.status.name, fit.history["loss"].shape == (fit.num_steps,), fit.posterior.event_shape
+        ('CONVERGED', True, (1,))
     """
 
     target: Target
@@ -74,9 +85,12 @@ def fit(
     Args:
         key: a JAX random key; the same key gives the same fit.
         target: from `vi.from_numpyro` or `vi.from_log_density`.
-        method: such as ``vi.gradient(vi.FullRankNormal(), vi.ReverseKL())``, which is what None stands for.
-        max_steps: an upper bound on the steps, 50,000 by default; the fit ends by itself before that once it stands
-            still. It changes nothing else: a fit that ran out of steps is continued by `vi.resume`.
+        method: such as ``vi.gradient(vi.MeanFieldNormal(), vi.ReverseKL())``. None stands for a full-rank normal by
+            reverse KL, ``vi.natural_gradient()``; above 300 dimensions for ``vi.gradient(vi.LowRankNormal(16),
+            vi.ReverseKL())``.
+        max_steps: an upper bound on the steps, by default the method's own (50,000 for `vi.gradient`); the fit ends by
+            itself before that once it stands still. It changes nothing else: a fit that ran out of steps is continued
+            by `vi.resume`.
         progress: whether to show a progress line with loss, rate and status.
 
     Returns:
@@ -99,9 +113,9 @@ def fit(
     check_instance(
         target, Target, "target", "Make one with vi.from_numpyro(model, ...) or vi.from_log_density(f, dim=...)."
     )
-    method = gradient(FullRankNormal(), ReverseKL()) if method is None else method
+    method = default_method(target.dim) if method is None else method
     check_instance(method, Method, "method", "Make one with vi.gradient(guide, objective).")
-    max_steps = DEFAULT_MAX_STEPS if max_steps is None else check_positive_int(max_steps, "max_steps")
+    max_steps = method.max_steps if max_steps is None else check_positive_int(max_steps, "max_steps")
     method.check(target)
     checkpoint, params, start = begin(key, method, target)
     if not bool(start.finite):
@@ -113,25 +127,34 @@ def fit(
     return _run(Fit(target, method, params, Status.MAX_STEPS, {}, 0, 0.0, (), checkpoint), max_steps, progress)
 
 
+def default_method(dim: int) -> Method:
+    """What `fit` does for a target of ``dim`` coordinates where nothing else is asked for."""
+    if dim <= FULL_RANK_DIM:
+        return natural_gradient(FullRankNormal())
+    return gradient(LowRankNormal(LARGE_RANK), ReverseKL())
+
+
 def resume(fit: Fit, method: Method | None = None, *, max_steps: int | None = None, progress: bool = False) -> Fit:
     """Continues a fit exactly where it stopped: n steps and then m more are the same, bit for bit, as n + m.
 
     Args:
-        fit: one that was interrupted, ran out of steps, or was loaded; a converged one takes further windows.
+        fit: one that was interrupted, ran out of steps, or was loaded; a converged one of
+            stochastic gradients takes further windows.
         method: the method again, needed only when the fit was unpickled with an optax optimiser of its own.
-        max_steps: an upper bound on the further steps, 50,000 by default.
+        max_steps: an upper bound on the further steps, by default the method's own.
         progress: whether to show a progress line.
 
     Example:
         >>> import jax, jax.numpy as jnp, vi_toolkit as vi
         >>> target = vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=2)
-        >>> short = vi.fit(jax.random.key(0), target, max_steps=10)
+        >>> short = vi.fit(jax.random.key(0), target, vi.gradient(vi.FullRankNormal(), vi.ReverseKL()), max_steps=10)
         >>> vi.resume(short, max_steps=20).num_steps
         30
     """
     check_instance(fit, Fit, "fit", "Pass what vi.fit returned.")
-    max_steps = DEFAULT_MAX_STEPS if max_steps is None else check_positive_int(max_steps, "max_steps")
-    return _run(replace(fit, method=method or fit.method), max_steps, progress)
+    method = method or fit.method
+    max_steps = method.max_steps if max_steps is None else check_positive_int(max_steps, "max_steps")
+    return _run(replace(fit, method=method), max_steps, progress)
 
 
 def _run(fit: Fit, max_steps: int, show: bool) -> Fit:
@@ -144,8 +167,10 @@ def _run(fit: Fit, max_steps: int, show: bool) -> Fit:
             while point.step < last_step:
                 if interrupts.asked:
                     raise KeyboardInterrupt
+                if ended_itself(method, point) is not None:
+                    break
                 point = advance(method, target, point, last_step, log, progress)
-                if point.steps_in_window < point.schedule.length:
+                if method.ends_itself or point.steps_in_window < point.schedule.length:
                     continue
                 point, params, ended = turn(method, target, point, log)
                 if ended is not None:
@@ -153,15 +178,20 @@ def _run(fit: Fit, max_steps: int, show: bool) -> Fit:
                     break
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
+        status = ended_itself(method, point) or status
         progress.end(status.name)
-    if point.steps_in_window:  # a window was cut short: report it all the same, and leave the checkpoint in its middle
+    if method.ends_itself:
+        params = method.latest(point.state)
+    elif (
+        point.steps_in_window
+    ):  # a window was cut short: report it all the same, and leave the checkpoint in its middle
         params = report_of_part(method, point, params)
     history = log.arrays(point.step)
     if status in (Status.CONVERGED, Status.MAX_STEPS) and method.collapsed(_tail(history, point.schedule.length)):
         status = Status.COLLAPSED
     return Fit(
-        target, method, params, status, history, point.step, method.num_gradients(target, point.step),
-        tuple(_warnings(method, status, history, point.schedule.length)), point,
+        target, method, params, status, history, point.step, method.num_gradients(target, history),
+        (*_warnings(method, status, history, point.schedule.length), *method.remarks(target, params)), point,
     )  # fmt: skip
 
 

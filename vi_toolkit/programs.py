@@ -12,7 +12,7 @@ import numpy as np
 
 from vi_toolkit._start import NUM_STARTS, Start
 from vi_toolkit._types import Params
-from vi_toolkit.algorithms import Method, Turn
+from vi_toolkit.algorithms import Method, Outcome, Turn
 from vi_toolkit.targets import Target
 
 BUFFER = 512  # most steps in one call of the compiled program
@@ -52,20 +52,24 @@ def prior_draws(target: Target, key: Any, key_kind: str) -> Any:
 @partial(jax.jit, static_argnames="key_kind")
 def advance_program(
     method: Method, target: Target, key: Any, state: Any, first: Any, count: Any, begins: Any, key_kind: str
-) -> tuple[Any, dict[str, Any]]:
-    """``count`` steps, and the scalars of each, in arrays of fixed length."""
+) -> tuple[Any, dict[str, Any], Any]:
+    """At most ``count`` steps, the scalars of each in arrays of fixed length, and how many steps there were."""
     state = jax.tree.map(partial(jnp.where, begins), method.begin_half(state), state)
     buffers = {name: jnp.zeros(BUFFER) for name in method.tracked}
 
-    def body(i: Any, carry: tuple[Any, dict[str, Any]]) -> tuple[Any, dict[str, Any]]:
-        state, buffers = carry
+    def goes_on(carry: tuple[Any, Any, dict[str, Any]]) -> Any:
+        i, state, _ = carry
+        return (i < count) & (method.outcome(state) == Outcome.GOES_ON)
+
+    def body(carry: tuple[Any, Any, dict[str, Any]]) -> tuple[Any, Any, dict[str, Any]]:
+        i, state, buffers = carry
         # The root is a hash, so the roots of two fits, and with them the keys root + step, do not meet.
         step_key = jax.random.wrap_key_data(key + first + i.astype(key.dtype), impl=key_kind)
         state, info = method.step(step_key, state, target)
-        return state, {name: buffers[name].at[i].set(info[name]) for name in buffers}
+        return i + 1, state, {name: buffers[name].at[i].set(info[name]) for name in buffers}
 
-    done: tuple[Any, dict[str, Any]] = jax.lax.fori_loop(0, count, body, (state, buffers))
-    return done
+    taken, state, buffers = jax.lax.while_loop(goes_on, body, (jnp.zeros_like(count), state, buffers))
+    return state, buffers, taken
 
 
 @partial(jax.jit, static_argnames="key_kind", compiler_options=QUICK_TO_COMPILE)

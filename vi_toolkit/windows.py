@@ -13,7 +13,7 @@ import numpy as np
 
 from vi_toolkit._start import NUM_STARTS, Start
 from vi_toolkit._types import Key, Params
-from vi_toolkit.algorithms import Method
+from vi_toolkit.algorithms import Method, Outcome
 from vi_toolkit.programs import (
     BUFFER,
     Purpose,
@@ -38,11 +38,12 @@ class Status(enum.Enum):
     Example:
         >>> import vi_toolkit as vi
         >>> [status.name for status in vi.Status]
-        ['CONVERGED', 'MAX_STEPS', 'DIVERGED', 'INTERRUPTED', 'COLLAPSED']
+        ['CONVERGED', 'MAX_STEPS', 'STALLED', 'DIVERGED', 'INTERRUPTED', 'COLLAPSED']
     """
 
-    CONVERGED = "the averaged guide stands still within its own Monte-Carlo error"
-    MAX_STEPS = "the steps ran out before the averaged guide stood still"
+    CONVERGED = "the guide stands still within its own Monte-Carlo error"
+    MAX_STEPS = "the steps ran out before the guide stood still"
+    STALLED = "no further step improved the guide, though it does not stand still"
     DIVERGED = "loss or parameters stayed non-finite, and the last finite state is kept"
     INTERRUPTED = "it was interrupted, and what there was is kept"
     COLLAPSED = "the importance weights rested on a few draws to the end, so the fit is not to the target"
@@ -105,14 +106,16 @@ def advance(
     half = point.schedule.length // 2
     in_first_half = point.steps_in_window < half
     remaining = (half if in_first_half else point.schedule.length) - point.steps_in_window
+    remaining = BUFFER if method.ends_itself else remaining
     patient = int(SECONDS_PER_CALL / point.seconds_per_step) if point.seconds_per_step else 16
     count = max(1, min(remaining, last_step - point.step, BUFFER, patient))
     begins = point.steps_in_window in (0, half)
     began = time.perf_counter()
     key = stream(point.key, Purpose.STEP)
-    state, info = advance_program(
+    state, info, taken = advance_program(
         method, target, key, point.state, np.uint32(point.step), np.int32(count), np.bool_(begins), point.key_kind
     )
+    count = int(taken)
     record = {name: np.asarray(values)[:count] for name, values in info.items()}
     seconds = (time.perf_counter() - began) / count if point.step else 0.0  # the first call compiles
     log.steps.append(record)
@@ -126,6 +129,14 @@ def advance(
         skipped=point.skipped + int((record["ok"] < 1).sum()),
         seconds_per_step=seconds,
     )
+
+
+def ended_itself(method: Method, point: Checkpoint) -> Status | None:
+    """How a method that knows its own end has ended; None while it goes on."""
+    if not method.ends_itself:
+        return None
+    outcome = Outcome(int(method.outcome(point.state)))
+    return None if outcome is Outcome.GOES_ON else Status[outcome.name]
 
 
 def turn(method: Method, target: Target, point: Checkpoint, log: Log) -> tuple[Checkpoint, Params, Status | None]:

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tests.compilations import jit
+from vi_toolkit import Target
 from vi_toolkit.exact import ExactPosterior
 from vi_toolkit.targets.target import log_densities
 
@@ -38,11 +40,15 @@ def check_density(posterior: ExactPosterior, points: np.ndarray, expected: np.nd
 
 def check_modes(posterior: ExactPosterior) -> None:
     """At every mode the gradient vanishes and the Hessian has negative eigenvalues only."""
-    for mode in jnp.asarray(posterior.modes):
-        hessian = jax.hessian(posterior.target.log_density)(mode)
-        step = jnp.linalg.solve(hessian, jax.grad(posterior.target.log_density)(mode))
-        np.testing.assert_allclose(step, 0.0, atol=1e-7)
+    for gradient, hessian in zip(*_slopes(posterior.target, jnp.asarray(posterior.modes)), strict=True):
+        np.testing.assert_allclose(np.linalg.solve(hessian, gradient), 0.0, atol=1e-7)
         assert np.linalg.eigvalsh(hessian).max() < 0
+
+
+@jit
+def _slopes(target: Target, points: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Gradients (points, dim) and Hessians (points, dim, dim) of the log density."""
+    return jax.vmap(lambda z: (jax.grad(target.log_density)(z), jax.hessian(target.log_density)(z)))(points)
 
 
 def check_agreement(first: ExactPosterior, second: ExactPosterior, tolerance: float) -> None:
@@ -58,8 +64,9 @@ def check_constrained_density(posterior: ExactPosterior, num_points: int = 5) ->
 
     For sites whose constrained values have as many coordinates as z; on the simplex the last one is left out.
     """
+    jacobian_at = jit(jax.jacfwd(lambda z: _free_coordinates(posterior, z)))
     for z in posterior.sample(jax.random.key(3), num_points):
-        jacobian = jax.jacfwd(lambda z: _free_coordinates(posterior, z))(z)
+        jacobian = jacobian_at(z)
         log_volume = np.linalg.slogdet(np.asarray(jacobian))[1]
         sites = posterior.target.constrain(z)
         np.testing.assert_allclose(posterior.log_prob(z) - log_volume, posterior.log_prob_constrained(sites), atol=1e-7)

@@ -22,7 +22,7 @@ def target():
 
 @pytest.fixture(scope="module")
 def reverse(target):
-    return vi.fit(jax.random.key(0), target)
+    return vi.fit(jax.random.key(0), target, vi.gradient(vi.FullRankNormal(), vi.ReverseKL()))
 
 
 @pytest.fixture(scope="module")

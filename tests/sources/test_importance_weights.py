@@ -20,12 +20,13 @@ WEIGHTS = {
     "short tail, 512": np.random.default_rng(3).uniform(size=512),
     "some are nothing": np.where(np.arange(512) % 3 == 0, -np.inf, np.random.default_rng(4).normal(size=512)),
 }
+smooth = jit(smoothed)
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_smoothed_weights_are_arvizs(name):
     """psislw takes minus the log weights. It also smooths where k-hat is below 1/3, where blackjax leaves them."""
-    log_weights, khat = smoothed(jnp.asarray(WEIGHTS[name]))
+    log_weights, khat = smooth(jnp.asarray(WEIGHTS[name]))
     theirs, their_khat = array_stats.psislw(-WEIGHTS[name])
     np.testing.assert_allclose(khat, their_khat, rtol=1e-6)
     if their_khat >= 1 / 3:
@@ -41,7 +42,7 @@ def test_smoothed_weights_are_arvizs(name):
     "log_weights", [np.zeros(64), np.r_[np.zeros(60), np.full(4, -np.inf)], np.r_[np.full(63, -np.inf), 0.0]]
 )
 def test_weights_without_a_tail_stay_as_they_are(log_weights):
-    out, khat = smoothed(jnp.asarray(log_weights, jnp.result_type(float)))
+    out, khat = smooth(jnp.asarray(log_weights, jnp.result_type(float)))
     weights = np.exp(log_weights)
     np.testing.assert_allclose(jax.nn.softmax(out), weights / weights.sum(), rtol=1e-5)
     assert not np.isnan(khat)
@@ -51,15 +52,15 @@ def test_smoothing_changes_the_largest_weights_and_nothing_else():
     """The draws are those of the plain source, and so are all weights below the tail, up to the common factor."""
     target = vi.from_log_density(lambda z: -2.0 * jnp.log1p(jnp.sum(z**2) / 3), dim=1)
     guide, params = vi.MeanFieldNormal(), {"location": jnp.zeros(1), "log_scale": jnp.full(1, -2.5)}
-    plain, smooth = (
+    plain, smoother = (
         vi.sources.Importance(smooth=on).fresh(jax.random.key(3), params, guide, target, 512) for on in (False, True)
     )
-    np.testing.assert_array_equal(plain.points, smooth.points)
-    np.testing.assert_array_equal(plain.control, smooth.control)
-    assert smooth.facts["khat"] > 1 / 3
-    assert float(smooth.facts["temper"]) == float(plain.facts["temper"]) == 1.0
+    np.testing.assert_array_equal(plain.points, smoother.points)
+    np.testing.assert_array_equal(plain.control, smoother.control)
+    assert smoother.facts["khat"] > 1 / 3
+    assert float(smoother.facts["temper"]) == float(plain.facts["temper"]) == 1.0
     order = np.argsort(plain.weights)
-    ratio = np.asarray(smooth.weights / plain.weights)[order]
+    ratio = np.asarray(smoother.weights / plain.weights)[order]
     tail = int(3 * 512**0.5)
     np.testing.assert_allclose(ratio[:-tail], ratio[0], rtol=1e-9)
     assert np.ptp(ratio[-tail:]) > 0.01
@@ -113,9 +114,8 @@ def test_a_proposal_has_the_density_that_it_says():
         parts = [jax.scipy.stats.norm.logpdf(z[0], mean, sd * scale) for scale in (1.0, 1 + STRETCH)]
         return jnp.logaddexp(*parts)
 
-    draws = vi.sources.AdaptiveImportance(1).fresh(
-        jax.random.key(0), params, guide, vi.from_log_density(log_r, dim=1), 4000
-    )
+    source, target = vi.sources.AdaptiveImportance(1), vi.from_log_density(log_r, dim=1)
+    draws = jit(lambda key: source.fresh(key, params, guide, target, 4000))(jax.random.key(0))
     np.testing.assert_allclose(draws.weights, 1 / 4000, rtol=1e-9)
     z = np.asarray(draws.points)[:, 0]
     exact = 0.5 * sd**2 * (1 + (1 + STRETCH) ** 2)

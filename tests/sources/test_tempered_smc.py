@@ -16,7 +16,7 @@ GUIDE = vi.MeanFieldNormal()
 AT_ONE_MODE = {"location": jnp.array([-6.0]), "log_scale": jnp.zeros(1)}
 
 
-@partial(jax.jit, static_argnames=("source", "num_draws"))
+@partial(jit, static_argnames=("source", "num_draws"))
 def shares(source, params, keys, num_draws):
     def one(key):
         draws = source.fresh(key, params, GUIDE, TWO.target, num_draws)

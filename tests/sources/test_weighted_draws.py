@@ -45,7 +45,7 @@ PARAMS = {
 }
 
 
-@partial(jax.jit, static_argnames="guide")
+@partial(jit, static_argnames="guide")
 def means(source, guide, params, target, keys):
     """Of the weighted draws, for several keys: of z, z^2 and of the weights' sum; and every fact."""
 

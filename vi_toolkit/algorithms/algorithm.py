@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
 from numpyro.distributions import Distribution
 
 from vi_toolkit._start import Start
@@ -12,6 +16,15 @@ from vi_toolkit._types import Draws, Key, Params, Scalar
 from vi_toolkit.targets import Target
 
 State = Any
+
+
+class Outcome(enum.IntEnum):
+    """Where a method stands that knows its own end; a whole number, so that compiled programs can carry it."""
+
+    GOES_ON = 0
+    CONVERGED = 1
+    STALLED = 2  # no step improves it any more, and it is not at rest
+    DIVERGED = 3  # what it needs is not finite
 
 
 class Turn(NamedTuple):
@@ -30,6 +43,9 @@ class Method(ABC):
         >>> isinstance(vi.gradient(vi.FullRankNormal(), vi.ReverseKL()), vi.Method)
         True
     """
+
+    max_steps: ClassVar[int] = 50_000  # unless the user says otherwise
+    ends_itself: ClassVar[bool] = False  # whether `outcome` says when it ends; `SelfEnding` does
 
     @property
     @abstractmethod
@@ -72,13 +88,49 @@ class Method(ABC):
         """The approximation that the parameters stand for."""
 
     @abstractmethod
-    def num_gradients(self, target: Target, num_steps: int) -> float:
-        """Log-density gradients spent by a start and ``num_steps`` steps."""
+    def num_gradients(self, target: Target, history: dict[str, Any]) -> float:
+        """Log-density gradients spent by a start and the steps of a history."""
+
+    def outcome(self, state: State) -> Array:
+        """An `Outcome` as a whole number."""
+        return jnp.asarray(Outcome.GOES_ON.value)
 
     def collapsed(self, history: dict[str, Any]) -> bool:
         """Whether the last part of the history rests on importance weights that collapsed onto a few draws."""
         return False
 
+    def remarks(self, target: Target, params: Params) -> list[str]:
+        """What the result says against the fit, in words that may name the target's sites."""
+        return []
+
     @abstractmethod
     def warnings(self, history: dict[str, Any]) -> list[str]:
         """What the last part of the history says against the fit, in words."""
+
+
+class SelfEnding(Method):
+    """A method that knows its own end and reports its latest state: no windows, averages or learning rates.
+
+    A step adds ``gradients`` to the history: the log-density gradients that it spent, the start's in the first.
+    """
+
+    max_steps: ClassVar[int] = 1_000
+    ends_itself: ClassVar[bool] = True
+    distances: ClassVar[tuple[tuple[str, str], ...]] = ()  # entries of the history in nats, with words, for `plot_fit`
+
+    @abstractmethod
+    def outcome(self, state: State) -> Array:
+        """An `Outcome` as a whole number; the fit ends as soon as it is not GOES_ON."""
+
+    def begin_half(self, state: State) -> State:
+        return state
+
+    def turn(self, key: Key, state: State) -> Turn:
+        nothing = jnp.zeros(())
+        return Turn(self.latest(state), nothing, nothing)
+
+    def next_window(self, state: State, average: Params, slow_down: float) -> State:
+        return state
+
+    def num_gradients(self, target: Target, history: dict[str, Any]) -> float:
+        return float(np.sum(history["gradients"])) if "gradients" in history else 0.0

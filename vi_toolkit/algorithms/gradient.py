@@ -19,6 +19,7 @@ from vi_toolkit._checks import check_instance, check_positive_int
 from vi_toolkit._types import Draws, Key, Params, Scalar
 from vi_toolkit.algorithms._averages import Averages, add, begin_half, divergence, halves_and_whole, no_averages
 from vi_toolkit.algorithms._optimizer import DEFAULT, Optimizer
+from vi_toolkit.algorithms._space import check_space
 from vi_toolkit.algorithms.algorithm import Method, Turn
 from vi_toolkit.guides import Guide
 from vi_toolkit.objectives import Objective
@@ -56,7 +57,7 @@ class GradientMethod(Method):
 
     def check(self, target: Target) -> None:
         self.guide.check(target.dim)
-        _check_space(self.guide, target)
+        check_space(self.guide, target)
         self.objective.check(self.guide, target.dim)
 
     def init(self, key: Key, target: Target, candidates: Draws) -> tuple[GradientState, _start.Start]:
@@ -121,27 +122,15 @@ class GradientMethod(Method):
     def posterior(self, params: Params) -> Distribution:
         return self.guide.distribution(params)
 
-    def num_gradients(self, target: Target, num_steps: int) -> float:
+    def num_gradients(self, target: Target, history: dict[str, np.ndarray]) -> float:
         begun = _start.num_gradients() * self._climbs + self.objective.gradients_to_begin(self.num_draws)
-        return begun + num_steps * self.objective.gradients_over(self.guide, self.num_draws)
+        return begun + len(history["loss"]) * self.objective.gradients_over(self.guide, self.num_draws)
 
     def collapsed(self, history: dict[str, np.ndarray]) -> bool:
         return self.objective.collapsed(history)
 
     def warnings(self, history: dict[str, np.ndarray]) -> list[str]:
         return self.objective.warnings(history)
-
-
-def _check_space(guide: Guide, target: Target) -> None:
-    if guide.states() != target.num_values:
-        spaces = [
-            f"R^{target.dim}" if each is None else f"whole numbers of {each} values"
-            for each in (guide.states(), target.num_values)
-        ]
-        raise ValueError(
-            f"guide: {guide} is over {spaces[0]}, and the target over {spaces[1]}. Discrete targets are made with "
-            "vi.from_log_mass(f, num_values), and their guide is vi.MeanFieldCategorical(num_values)."
-        )
 
 
 def _all_finite(tree: Any) -> Array:

@@ -169,10 +169,10 @@ class SteinMixture(Method):
     def posterior(self, params: Params) -> Distribution:
         return GuideMixture(self.guide, params["components"], params["centre"], params["scale"])
 
-    def num_gradients(self, target: Target, num_steps: int) -> float:
+    def num_gradients(self, target: Target, history: dict[str, np.ndarray]) -> float:
         # SteinVI draws afresh for every pair of components
         each = self.num_draws * (self.num_components**2 + self.num_components / 3)
-        return _start.num_gradients() + num_steps * each
+        return _start.num_gradients() + len(history["loss"]) * each
 
     def warnings(self, history: dict[str, np.ndarray]) -> list[str]:
         return []

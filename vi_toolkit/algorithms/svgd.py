@@ -117,8 +117,8 @@ class SteinDescent(Method):
     def posterior(self, params: Params) -> Distribution:
         return kernel_density(params["particles"], params["scale"])
 
-    def num_gradients(self, target: Target, num_steps: int) -> float:
-        return _start.num_gradients() + float(num_steps * self.num_particles)
+    def num_gradients(self, target: Target, history: dict[str, np.ndarray]) -> float:
+        return _start.num_gradients() + float(len(history["loss"]) * self.num_particles)
 
     def warnings(self, history: dict[str, np.ndarray]) -> list[str]:
         spread = float(np.mean(history["spread"])) if len(history["spread"]) else 1.0

@@ -12,6 +12,7 @@ from vi_toolkit.diagnostics.evidence import (
     log_evidence as log_evidence,
 )
 from vi_toolkit.diagnostics.judge import judge as judge
+from vi_toolkit.diagnostics.linear_response import LinearResponse as LinearResponse, linear_response as linear_response
 from vi_toolkit.diagnostics.modes import masses_of_shares as masses_of_shares, mode_masses as mode_masses
 from vi_toolkit.diagnostics.moments import (
     Measured as Measured,

@@ -34,6 +34,11 @@ from vi_toolkit.exact.gaussian import (
 )
 from vi_toolkit.exact.mixtures import gaussian_mixture as gaussian_mixture, label_switching as label_switching
 from vi_toolkit.exact.posterior import ExactPosterior as ExactPosterior
+from vi_toolkit.exact.posteriordb import (
+    DatabaseModel as DatabaseModel,
+    DatabasePosterior as DatabasePosterior,
+    posteriordb as posteriordb,
+)
 from vi_toolkit.exact.quadrature import (
     grid as grid,
     logistic_regression as logistic_regression,

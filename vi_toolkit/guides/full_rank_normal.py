@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
 from vi_toolkit._start import Start
-from vi_toolkit._types import Key, Params
+from vi_toolkit._types import Key, Params, Vector
 from vi_toolkit.guides._factors import Triangular
 from vi_toolkit.guides.guide import Guide, GuideDraws, equally_weighted, normal_noise, rate_in_own_scale
 from vi_toolkit.guides.noise import Noise
@@ -32,6 +33,8 @@ class FullRankNormal(Guide):
     Source: Kucukelbir et al. (2017), Automatic differentiation variational inference, arXiv:1603.00788.
     """
 
+    diagonal: ClassVar[bool] = False  # whether the covariance is
+
     def learning_rate(self, dim: int) -> float:
         """In units of the present scale, smaller in many dimensions so that L T stays near L."""
         return rate_in_own_scale(dim)
@@ -41,6 +44,10 @@ class FullRankNormal(Guide):
         dim = start.location.shape[0]
         lower = jnp.zeros((dim, dim), start.location.dtype)
         return {"location": start.location, "log_diagonal": jnp.log(start.scale), "lower": lower}
+
+    def of_normal(self, location: Vector, factor: Float[Array, "dim dim"]) -> Params:
+        """The parameters of N(location, factor factor^T), for a lower triangular factor."""
+        return {"location": location, "log_diagonal": jnp.log(jnp.diagonal(factor)), "lower": jnp.tril(factor, -1)}
 
     def factor(self, params: Params) -> Triangular:
         """L."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpyro.distributions as dist
+from jaxtyping import Array, Float
 
 from vi_toolkit._start import Start
-from vi_toolkit._types import Key, Params
+from vi_toolkit._types import Key, Params, Vector
 from vi_toolkit.guides._factors import Diagonal
 from vi_toolkit.guides.guide import Guide, GuideDraws, equally_weighted, normal_noise, rate_in_own_scale
 from vi_toolkit.guides.noise import Noise
@@ -31,6 +33,8 @@ class MeanFieldNormal(Guide):
     Source: Bishop (2006), Pattern Recognition and Machine Learning, section 10.1.2.
     """
 
+    diagonal: ClassVar[bool] = True  # whether the covariance is
+
     def learning_rate(self, dim: int) -> float:
         """In units of the present scale."""
         return rate_in_own_scale(dim)
@@ -38,6 +42,10 @@ class MeanFieldNormal(Guide):
     def init(self, key: Key, start: Start) -> Params:
         """Centred at the start, with its conditional standard deviations."""
         return {"location": start.location, "log_scale": jnp.log(start.scale)}
+
+    def of_normal(self, location: Vector, factor: Float[Array, "dim dim"]) -> Params:
+        """The parameters of N(location, factor factor^T) with its correlations left out."""
+        return {"location": location, "log_scale": jnp.log(jnp.linalg.norm(factor, axis=-1))}
 
     def factor(self, params: Params) -> Diagonal:
         """diag(s)."""

@@ -47,7 +47,7 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> None:
     Example:
         >>> import jax, jax.numpy as jnp, pathlib, tempfile, vi_toolkit as vi
         >>> target = vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=1)
-        >>> fit = vi.fit(jax.random.key(0), target, max_steps=10)
+        >>> fit = vi.fit(jax.random.key(0), target, vi.gradient(vi.FullRankNormal(), vi.ReverseKL()), max_steps=10)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     vi.save(fit, pathlib.Path(folder) / "fit.npz")
         ...     vi.load(pathlib.Path(folder) / "fit.npz", target).num_steps

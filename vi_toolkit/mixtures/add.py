@@ -10,11 +10,13 @@ import jax.numpy as jnp
 
 from vi_toolkit._checks import check_instance, check_key, check_positive_int
 from vi_toolkit._types import Key, Params
-from vi_toolkit.algorithms.gradient import GradientMethod
+from vi_toolkit.algorithms.gradient import GradientMethod, gradient
+from vi_toolkit.algorithms.natural_gradient import NaturalGradient
 from vi_toolkit.fit import Fit
 from vi_toolkit.guides import Guide, Mixture, NormalMixture
 from vi_toolkit.guides.mixture import COMPONENTS, NORMALS
 from vi_toolkit.mixtures._search import with_component
+from vi_toolkit.objectives import ReverseKL
 
 NUM_DRAWS = 1024
 
@@ -35,7 +37,8 @@ def add_component(key: Key, fit: Fit, *, num_draws: int = NUM_DRAWS) -> Gradient
 
     Args:
         key: a JAX random key.
-        fit: of a mixture, or of one component: any family that `Mixture` takes, fitted by `gradient`.
+        fit: of a mixture, or of one component: any family that `Mixture` takes, fitted by `gradient`, or a normal
+            by `natural_gradient`, which goes on by stochastic gradients of reverse KL.
         num_draws: weighted draws of each stretch.
 
     Returns:
@@ -60,10 +63,11 @@ def add_component(key: Key, fit: Fit, *, num_draws: int = NUM_DRAWS) -> Gradient
     check_key(key)
     check_instance(fit, Fit, "fit", "Pass what vi.fit returned.")
     num_draws = check_positive_int(num_draws, "num_draws")
-    check_instance(
-        fit.method, GradientMethod, "fit.method", "Only fits by vi.gradient(guide, objective) are continued."
-    )
+    kinds = (GradientMethod, NaturalGradient)
+    check_instance(fit.method, kinds, "fit.method", "Only fits by vi.gradient or vi.natural_gradient are continued.")
     method: Any = fit.method
+    if isinstance(method, NaturalGradient):
+        method = gradient(method.guide, ReverseKL())
     guide = as_mixture(method.guide)
     start = with_component(key, guide, params_of_mixture(method.guide, fit.params), fit.target, num_draws)
     grown: GradientMethod = replace(method, guide=replace(guide, num_components=guide.num_components + 1), start=start)

@@ -12,13 +12,14 @@ import numpy as np
 
 from vi_toolkit._checks import check_instance, check_key, check_positive, check_positive_int
 from vi_toolkit._types import Key, Params, Scalar
-from vi_toolkit.algorithms.gradient import GradientMethod, gradient
+from vi_toolkit.algorithms import Method, natural_gradient
+from vi_toolkit.algorithms.gradient import GradientMethod
+from vi_toolkit.algorithms.natural_gradient import NaturalGradient
 from vi_toolkit.fit import Fit, fit
-from vi_toolkit.guides import FullRankNormal, Mixture, NormalMixture
+from vi_toolkit.guides import Mixture, NormalMixture
 from vi_toolkit.guides.noise import independent
 from vi_toolkit.mixtures._search import search_gradients
 from vi_toolkit.mixtures.add import NUM_DRAWS, add_component, as_mixture, params_of_mixture
-from vi_toolkit.objectives import ReverseKL
 from vi_toolkit.programs import QUICK_TO_COMPILE
 from vi_toolkit.targets import Target
 from vi_toolkit.windows import Status
@@ -29,7 +30,7 @@ ELBO_DRAWS = 4096  # by which two fits are compared
 def grow_mixture(
     key: Key,
     target: Target,
-    method: GradientMethod | None = None,
+    method: Method | None = None,
     *,
     max_components: int = 8,
     tolerance: float = 0.01,
@@ -44,8 +45,8 @@ def grow_mixture(
     Args:
         key: a JAX random key.
         target: from `vi.from_numpyro` or `vi.from_log_density`.
-        method: the first fit, of a mixture or of one component; by default
-            ``vi.gradient(vi.FullRankNormal(), vi.ReverseKL())``.
+        method: the first fit, of a mixture or of one component, by `gradient` or `natural_gradient`; by default
+            ``vi.natural_gradient()``.
         max_components: an upper bound.
         tolerance: the least gain in nats for which a component is kept.
         max_steps: of each fit.
@@ -70,9 +71,11 @@ def grow_mixture(
     check_key(key)
     max_components = check_positive_int(max_components, "max_components")
     tolerance = check_positive(tolerance, "tolerance")
-    method = gradient(FullRankNormal(), ReverseKL()) if method is None else method
-    check_instance(method, GradientMethod, "method", "Make one with vi.gradient(guide, objective).")
-    size = as_mixture(method.guide).num_components
+    method = natural_gradient() if method is None else method
+    kinds = (GradientMethod, NaturalGradient)
+    check_instance(method, kinds, "method", "Make one with vi.gradient(guide, objective).")
+    guide: Any = getattr(method, "guide", None)
+    size = as_mixture(guide).num_components
     kept, gain = fit(key, target, method, max_steps=max_steps), np.inf
     spent = kept.num_gradients
     while size < max_components and kept.status is not Status.INTERRUPTED:

@@ -17,6 +17,8 @@ from vi_toolkit.stopping import TOLERANCE
 
 SMOOTHING_SHARE = 100  # the running mean spans one step in so many
 DASHED = (0, (5, 2))
+MARKS: tuple[tuple[str, str, Any], ...] = ((PALETTE[1], "o", "-"), (PALETTE[2], "s", (0, (5, 2))))
+WINDOWED = ("change since the last window", "noise within a window")
 SMALLEST = 1e-12  # nats; a guide that stands exactly still is drawn here
 TALL = 20.0  # the first steps are left outside when they would make the panel so many times taller
 
@@ -28,7 +30,8 @@ def plot_fit(fit: Fit) -> Figure:
     faintly, their running mean on top, the ends of windows as vertical lines, and how the fit stopped. The panel
     below shows what the stopping rule looks at, on a logarithmic axis: how far the averaged guide moved since
     the window before (*change*) and how far apart the two halves of a window are (*noise*); the fit ends once both
-    are under the tolerance. Where the objective weighs draws, a third panel shows their effective share.
+    are under the tolerance. A method that knows its own end shows there what it goes by, such as the length of the next
+    step. Where the objective weighs draws, a third panel shows their effective share.
 
     Args:
         fit: from `vi.fit`.
@@ -57,7 +60,7 @@ def plot_fit(fit: Fit) -> Figure:
             len(heights), 1, sharex=True, figsize=(7.5, 2.3 * sum(heights)), height_ratios=heights
         )
         _draw_objective(panels[0], fit)
-        _draw_stopping(panels[1], fit)
+        (_draw_distances if fit.method.ends_itself else _draw_stopping)(panels[1], fit)
         if has_ess:
             _draw_ess(panels[2], fit)
         panels[-1].set_xlabel("step")
@@ -124,6 +127,23 @@ def _draw_stopping(axes: Axes, fit: Fit) -> None:
     _mark_windows(axes, fit)
 
 
+def _draw_distances(axes: Axes, fit: Fit) -> None:
+    """What a method that knows its own end says about it, step by step."""
+    for (name, _), (color, marker, line) in zip(_distances(fit), MARKS, strict=False):
+        values = np.asarray(fit.history[name], dtype=float)
+        steps = np.arange(1, len(values) + 1)
+        axes.plot(steps, np.maximum(values, SMALLEST), color=color, marker=marker, markersize=3.5, linestyle=line)
+    axes.set_yscale("log")
+    axes.set_ylabel("nats")
+    axes.set_title("what is left to do")
+    _mark_windows(axes, fit)
+
+
+def _distances(fit: Fit) -> tuple[tuple[str, str], ...]:
+    distances: tuple[tuple[str, str], ...] = getattr(fit.method, "distances", ())
+    return distances
+
+
 def _draw_ess(axes: Axes, fit: Fit) -> None:
     share = 100.0 * np.asarray(fit.history["ess"], dtype=float)
     steps = np.arange(1, len(share) + 1)
@@ -159,14 +179,18 @@ def _handles(fit: Fit) -> list[Any]:
     handles = [
         Line2D([], [], color=FAINT, linewidth=0.9, label="every step"),
         Line2D([], [], color=PALETTE[0], label="running mean"),
-        Line2D([], [], color="#DDDDDD", linewidth=1.2, label="end of a window"),
-        Line2D([], [], color=PALETTE[1], marker="o", markersize=4.5, label="change since the last window"),
-        Line2D(
-            [], [], color=PALETTE[2], marker="s", markersize=4.5, linestyle=(0, (5, 2)), label="noise within a window"
-        ),
-        Line2D([], [], color=INK, linestyle=(0, (6, 1.5, 1, 1.5)), linewidth=1.2, label="tolerance for both"),
-        Line2D([], [], color=INK, linewidth=1.4, label="where it stopped"),
     ]
+    names: tuple[str, ...] = WINDOWED
+    if fit.method.ends_itself:
+        names = tuple(label for _, label in _distances(fit))
+    else:
+        handles.append(Line2D([], [], color="#DDDDDD", linewidth=1.2, label="end of a window"))
+    for label, (color, marker, line) in zip(names, MARKS, strict=False):
+        handles.append(Line2D([], [], color=color, marker=marker, markersize=4.5, linestyle=line, label=label))
+    if not fit.method.ends_itself:
+        dashed = (0, (6, 1.5, 1, 1.5))
+        handles.append(Line2D([], [], color=INK, linestyle=dashed, linewidth=1.2, label="tolerance for both"))
+    handles.append(Line2D([], [], color=INK, linewidth=1.4, label="where it stopped"))
     if _objective(fit)[0] == "ELBO" and fit.target.log_evidence is not None:
         handles.insert(2, Line2D([], [], color=INK, linestyle=(0, (1, 1.2)), linewidth=1.2, label="log evidence"))
     return handles

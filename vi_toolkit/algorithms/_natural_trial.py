@@ -1,0 +1,78 @@
+"""One normal after another: where the first is, what the ELBO of each is, and which are kept."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array
+
+from vi_toolkit._types import Draws, Key, LogWeights, Scalar
+from vi_toolkit.algorithms._known_points import Normal
+from vi_toolkit.algorithms._settle import REACH
+from vi_toolkit.targets import Target
+
+SCALES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # of the first normal: the one with the highest ELBO
+SCALE_DRAWS = 8
+
+
+class Trial(NamedTuple):
+    """The last normal that was kept, and what was hoped of the next."""
+
+    anchor: Normal
+    elbo: Scalar
+    error: Scalar  # its standard error
+    gain: Scalar  # predicted
+    length: Scalar  # D(next || anchor), in nats
+
+
+def first_scale(key: Key, target: Target, location: Array) -> Scalar:
+    """The scale s of N(location, s^2 I) with the highest ELBO, of a few."""
+    half = jax.random.normal(key, (SCALE_DRAWS // 2, len(location)), location.dtype)
+    noise = jnp.concatenate([half, -half])
+    scales = jnp.asarray(SCALES, location.dtype)
+    values = jax.vmap(lambda s: jax.vmap(target.log_density)(location + s * noise))(scales)
+    elbos = values.mean(axis=1) - 2 * values.std(axis=1) + len(location) * jnp.log(scales)
+    elbos = jnp.where(jnp.isfinite(elbos), elbos, -jnp.inf)
+    return jnp.where(jnp.any(elbos > -jnp.inf), scales[jnp.argmax(elbos)], scales[-1])
+
+
+def elbo_of_pairs(value: LogWeights, noise: Draws, q: Normal) -> tuple[Scalar, Scalar]:
+    """The mean of log p~ - log q over mirrored pairs, with its standard error; -inf where not all are finite."""
+    dim, half = noise.shape[1], len(noise) // 2
+    each = value + 0.5 * jnp.sum(noise**2, axis=1) + 0.5 * dim * jnp.log(2 * jnp.pi) + q.log_determinant
+    pairs = 0.5 * (each[:half] + each[half:])
+    finite = jnp.all(jnp.isfinite(each))
+    return jnp.where(finite, pairs.mean(), -jnp.inf), jnp.where(finite, pairs.std() / jnp.sqrt(half), 0.0)
+
+
+def judge(trial: Trial, elbo: Scalar, error: Scalar, radius: Scalar) -> tuple[Array, Scalar]:
+    """Whether the new normal is kept, and the radius of the next step.
+
+    What the ELBO gained is held against the prediction, as far as the noise of the two batches lets it be seen.
+    """
+    gained = elbo - trial.elbo
+    noise = 1.5 * jnp.minimum(error, trial.error) + 10 * float(np.finfo(elbo.dtype).eps) * jnp.abs(elbo)
+    seen = trial.gain > noise
+    kept = gained >= 0.1 * trial.gain - jnp.where(seen, 2.0, 6.0) * noise
+    well, badly = seen & (gained > 0.5 * trial.gain), seen & (gained < 0.25 * trial.gain)
+    shorter = jnp.minimum(radius, trial.length)
+    longer = jnp.where(~seen & (radius < REACH), jnp.minimum(2 * radius, REACH), radius)
+    longer = jnp.where(badly, jnp.maximum(0.5 * shorter, 0.02), longer)
+    longer = jnp.where(well, jnp.minimum(jnp.where(gained > 0.8 * trial.gain, 4, 2) * radius, 1e4), longer)
+    first = jnp.isneginf(trial.elbo) & jnp.isfinite(elbo)
+    return kept, jnp.where(first, radius, jnp.where(kept, longer, jnp.maximum(0.25 * shorter, 0.01)))
+
+
+def seen_back(anchor: Normal, mean: Array, covariance: Array) -> Normal:
+    """N(mean, covariance) in the anchor's coordinates, in those of the target."""
+    factor = anchor.factor @ jnp.linalg.cholesky(covariance)
+    inverse = solve_triangular(factor, jnp.eye(len(mean), dtype=mean.dtype), lower=True)
+    return Normal(anchor.location + anchor.factor @ mean, factor, inverse)
+
+
+def shrunk(q: Normal) -> Normal:
+    return Normal(q.location, 0.5 * q.factor, 2 * q.inverse)
