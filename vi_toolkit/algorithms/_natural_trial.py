@@ -11,7 +11,7 @@ from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array
 
 from vi_toolkit._types import Draws, Key, LogWeights, Scalar
-from vi_toolkit.algorithms._known_points import Normal
+from vi_toolkit.algorithms._known_points import Normal, Points
 from vi_toolkit.algorithms._settle import REACH
 from vi_toolkit.targets import Target
 
@@ -27,6 +27,30 @@ class Trial(NamedTuple):
     error: Scalar  # its standard error
     gain: Scalar  # predicted
     length: Scalar  # D(next || anchor), in nats
+
+
+class NaturalState(NamedTuple):
+    """Where a fit stands between two looks at the target."""
+
+    proposal: Normal  # from which the next batch is drawn
+    trial: Trial
+    points: Points
+    radius: Scalar  # of the trust region, in nats
+    refused: Array  # steps in a row
+    rested: Array  # steps at which the points agreed on a normal next to the present one
+    spent: Scalar  # gradients of the start, to be counted with the first step
+    outcome: Array
+
+
+class Move(NamedTuple):
+    """What the points say at an anchor."""
+
+    following: Normal
+    length: Scalar  # D(following || anchor), in nats
+    gain: Scalar  # of the ELBO, predicted
+    rests: Array  # whether the points agree on a normal next to the anchor
+    accuracy: Scalar  # nats that the finite number of points may cost
+    mean_accuracy: Scalar  # standard deviations by which it may move a mean
 
 
 def first_scale(key: Key, target: Target, location: Array) -> Scalar:

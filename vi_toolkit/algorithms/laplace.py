@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,21 @@ from numpyro.distributions import Distribution
 
 from vi_toolkit import _start
 from vi_toolkit._checks import check_continuous, check_positive_int
-from vi_toolkit._types import Draws, Key, Params, Scalar, Vector
+from vi_toolkit._types import Draws, Key, Params, Scalar
 from vi_toolkit.algorithms._curvature import Curvature, cholesky_of_columns, curvature_at, newton_step
+from vi_toolkit.algorithms._laplace_state import (
+    LaplaceState,
+    axis_columns,
+    entries,
+    is_clear,
+    known_directions,
+    least_fall,
+    lengths,
+    next_radius,
+    not_asked,
+    rounding_floor,
+    shares,
+)
 from vi_toolkit.algorithms._starting_points import starting_points
 from vi_toolkit.algorithms.algorithm import Outcome, SelfEnding
 from vi_toolkit.guides import FullRankNormal
@@ -26,25 +39,6 @@ MAX_TRIALS = 60  # Newton steps tried, taken or not
 NEAR = 1e-4  # nats below the mode, where what is left of the steps may be rounding
 WIDEST = 0.03  # over the rounding error: in units of the conditional sds, beyond which a direction counts as flat
 LEAST_FALL = 0.01  # nats by which the density has to fall within one sd of the mode, where a normal falls by 1/2
-
-
-class LaplaceState(NamedTuple):
-    """The point reached and the curvature there."""
-
-    location: Vector
-    value: Scalar  # log p~ there
-    gradient: Vector
-    scale: Vector  # conditional sds where the Newton steps began: the unit in which lengths are judged
-    curvature: Curvature
-    look: Array  # whether the curvature has to be found anew
-    radius: Scalar  # of the trust region, in sds
-    decrement: Scalar  # what the last full Newton step would have gained, in nats
-    flat: Array  # (dim,): which axes are flat
-    factor: Array  # (dim, dim): of the covariance, lower triangular
-    unsettled: Vector  # (dim,): the share of each coordinate in the direction that did not come to rest, or is flat
-    num_trials: Scalar
-    spent: Scalar  # gradients, to be counted with the first step
-    outcome: Scalar
 
 
 @partial(register_dataclass, data_fields=[], meta_fields=["num_starts"])
@@ -92,9 +86,9 @@ class Laplace(SelfEnding):
         state = jax.lax.cond(looked, partial(_look, target), lambda s: s, state)
         axes, values, _ = state.curvature
         slope = axes.T @ state.gradient
-        rising = state.flat & (jnp.abs(slope) > jnp.sqrt(tiny) * _lengths(axes, state.scale))
+        rising = state.flat & (jnp.abs(slope) > jnp.sqrt(tiny) * lengths(axes, state.scale))
         slope = jnp.where(state.flat & ~rising, 0.0, slope)
-        falls = _known(state.curvature)
+        falls = known_directions(state.curvature)
         u, predicted = newton_step(slope, falls, state.radius)
         new = state.location + axes @ u
         value, gradient = jax.value_and_grad(target.log_density)(new)
@@ -108,9 +102,9 @@ class Laplace(SelfEnding):
 
         decrement = jnp.where(falls.min() > 0, 0.5 * jnp.sum(slope**2 / jnp.abs(falls)), jnp.inf)
         resting = (decrement <= 0.1 * tiny) | ((decrement < NEAR) & (decrement > 0.25 * state.decrement))
-        clear = _is_clear(values, state.flat)
+        clear = is_clear(values, state.flat)
         done = resting & clear & ~rising.any()
-        fall, worst = jax.lax.cond(done, partial(_fall, target), _not_asked, state)
+        fall, worst = jax.lax.cond(done, partial(least_fall, target), not_asked, state)
         is_mode = ~state.flat.any() & (fall >= LEAST_FALL - 10 * tiny * jnp.abs(state.value))
         given_up = (state.num_trials >= MAX_TRIALS) | (state.radius < tiny)
         outcome = jnp.select(
@@ -119,7 +113,7 @@ class Laplace(SelfEnding):
             Outcome.GOES_ON.value,
         )
         blamed = jnp.where(state.flat.any() & ~rising.any(), state.flat, jnp.where(done, worst, jnp.abs(u)))
-        unsettled = jnp.where(outcome == Outcome.CONVERGED.value, 0.0, _shares(axes, state.scale, blamed))
+        unsettled = jnp.where(outcome == Outcome.CONVERGED.value, 0.0, shares(axes, state.scale, blamed))
         facts = {
             "loss": -state.value,
             "ok": finite.astype(value.dtype),
@@ -136,7 +130,7 @@ class Laplace(SelfEnding):
             value=jnp.where(moves, value, state.value),
             gradient=jnp.where(moves, gradient, state.gradient),
             look=moves | (resting & ~clear),
-            radius=_next_radius(state.radius, jnp.linalg.norm(u), jnp.where(finite, gained / predicted, -1.0)),
+            radius=next_radius(state.radius, jnp.linalg.norm(u), jnp.where(finite, gained / predicted, -1.0)),
             decrement=jnp.where(moves, decrement, state.decrement),
             unsettled=unsettled,
             num_trials=state.num_trials + 1,
@@ -189,96 +183,29 @@ class Laplace(SelfEnding):
         if not share.max(initial=0.0) > 0:
             return []
         much = share >= 0.5 * share.max()
-        names = [_entries(site, np.flatnonzero(much[site.start : site.stop])) for site in target.sites]
+        names = [entries(site, np.flatnonzero(much[site.start : site.stop])) for site in target.sites]
         return ["Laplace: that direction is one of " + ", ".join(name for name in names if name) + "."]
 
 
 def _look(target: Target, state: LaplaceState) -> LaplaceState:
     """The state with the curvature at its location, found in axes scaled by the curvature known before."""
     before = state.curvature
-    axes = before.axes / jnp.sqrt(jnp.maximum(jnp.abs(before.values), _floor(before.values)))
+    axes = before.axes / jnp.sqrt(jnp.maximum(jnp.abs(before.values), rounding_floor(before.values)))
     found = curvature_at(target, state.location, axes)
     ok = jnp.all(jnp.isfinite(found.values))
     # at the first look the axes are the coordinates, and their curvature gives the unit in which lengths are judged
     turned = jnp.sum((found.axes / state.scale[:, None]) ** 2 * found.values, axis=1)
-    known = (state.num_trials == 0) & (jnp.abs(turned) > _floor(turned))
+    known = (state.num_trials == 0) & (jnp.abs(turned) > rounding_floor(turned))
     scale = jnp.where(known, state.scale / jnp.sqrt(jnp.where(known, jnp.abs(turned), 1.0)), state.scale)
     tiny = np.finfo(scale.dtype).eps
-    width = _lengths(found.axes, scale) / jnp.sqrt(jnp.maximum(found.values, _floor(found.values)))
-    tried = _lengths(found.axes, scale) > 0.1 / jnp.sqrt(tiny)  # at a length at which it would have shown
+    width = lengths(found.axes, scale) / jnp.sqrt(jnp.maximum(found.values, rounding_floor(found.values)))
+    tried = lengths(found.axes, scale) > 0.1 / jnp.sqrt(tiny)  # at a length at which it would have shown
     unresolved = tried & (found.values <= 4 * found.noise)
     kept = Curvature(*jax.tree.map(partial(jnp.where, ok), tuple(found), tuple(before._replace(axes=axes))))
     # values that are not finite are handed on, for the step to see
     kept = kept._replace(values=jnp.where(ok, kept.values, jnp.nan))
     state = state._replace(curvature=kept, scale=scale, flat=ok & ((width > WIDEST / tiny) | unresolved))
-    return state._replace(factor=jnp.where(ok, cholesky_of_columns(_columns(state)), state.factor))
-
-
-def _floor(values: Vector) -> Scalar:
-    """The smallest curvature that is told from zero next to the largest."""
-    largest = jnp.abs(values).max()
-    return 16 * np.finfo(values.dtype).eps * jnp.where(largest > 0, largest, 1.0)
-
-
-def _known(curvature: Curvature) -> Vector:
-    """The curvature with what is rounding replaced by the least that can be told."""
-    values, noise = curvature.values, curvature.noise
-    return jnp.where(values < -jnp.maximum(4 * noise, _floor(values)), values, jnp.maximum(values, _floor(values)))
-
-
-def _is_clear(values: Vector, flat: Array) -> Array:
-    """Whether the axes are so well scaled that the smallest curvature has half of the digits at least."""
-    most, least = jnp.where(flat, 0.0, values).max(), jnp.where(flat, jnp.inf, values).min()
-    return least * 0.003 > most * jnp.sqrt(np.finfo(values.dtype).eps)
-
-
-def _lengths(axes: Array, scale: Vector) -> Vector:
-    return jnp.linalg.norm(axes / scale[:, None], axis=0)
-
-
-def _shares(axes: Array, scale: Vector, weights: Array) -> Vector:
-    """How much each coordinate takes part in the axes that have weight, from 0 to 1."""
-    directions = jnp.abs(axes / scale[:, None]) / _lengths(axes, scale)
-    shares = jnp.max(directions * weights, axis=1)
-    return shares / jnp.maximum(shares.max(), np.finfo(shares.dtype).tiny)
-
-
-def _columns(state: LaplaceState) -> Array:
-    """Columns whose outer products sum to the covariance; a flat axis has the length that the start gave it."""
-    axes, values, _ = state.curvature
-    sds = 1.0 / jnp.sqrt(jnp.maximum(jnp.abs(values), _floor(values)))
-    return axes * jnp.where(state.flat, 1.0 / _lengths(axes, state.scale), jnp.where(jnp.isfinite(sds), sds, 1.0))
-
-
-def _fall(target: Target, state: LaplaceState) -> tuple[Scalar, Array]:
-    """By how much the density falls one sd from the mode, where it falls least, and along which axis that is."""
-    columns = jnp.where(state.flat, 0.0, _columns(state)).T
-    both = jax.lax.map(
-        lambda column: jnp.stack([target.log_density(state.location + sign * column) for sign in (1.0, -1.0)]),
-        columns,
-        batch_size=32,
-    )
-    falls = jnp.where(jnp.isnan(both), jnp.inf, state.value - both).min(axis=1)
-    falls = jnp.where(state.flat, jnp.inf, falls)
-    return falls.min(), jnp.where(jnp.arange(len(falls)) == jnp.argmin(falls), 1.0, 0.0)
-
-
-def _not_asked(state: LaplaceState) -> tuple[Scalar, Array]:
-    return jnp.full_like(state.value, 0.5), jnp.zeros_like(state.location)
-
-
-def _next_radius(radius: Scalar, length: Scalar, ratio: Scalar) -> Scalar:
-    longer = jnp.where((ratio > 0.75) & (length > 0.9 * radius), 4.0 * radius, radius)
-    return jnp.where(ratio >= 0.25, longer, 0.25 * jnp.minimum(length, radius))
-
-
-def _entries(site: Any, indices: np.ndarray) -> str:
-    """A site with the entries meant, such as "tau" or "theta[0, 3]"."""
-    if not len(indices):
-        return ""
-    if site.unconstrained_shape in ((), (1,)):
-        return site.name
-    return f"{site.name}[{', '.join(str(i) for i in indices[:5])}{', ...' if len(indices) > 5 else ''}]"
+    return state._replace(factor=jnp.where(ok, cholesky_of_columns(axis_columns(state)), state.factor))
 
 
 def laplace(num_starts: int = _start.NUM_STARTS) -> Laplace:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, NamedTuple, cast
+from typing import ClassVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,8 @@ from vi_toolkit.algorithms._known_points import Normal, Points, add, no_points, 
 from vi_toolkit.algorithms._natural_trial import (
     SCALE_DRAWS,
     SCALES,
+    Move,
+    NaturalState,
     Trial,
     elbo_of_pairs,
     first_scale,
@@ -44,30 +46,6 @@ PATIENCE = 40
 
 
 NormalGuide = FullRankNormal | MeanFieldNormal
-
-
-class NaturalState(NamedTuple):
-    """Where a fit stands between two looks at the target."""
-
-    proposal: Normal  # from which the next batch is drawn
-    trial: Trial
-    points: Points
-    radius: Scalar  # of the trust region, in nats
-    refused: Array  # steps in a row
-    rested: Array  # steps at which the points agreed on a normal next to the present one
-    spent: Scalar  # gradients of the start, to be counted with the first step
-    outcome: Array
-
-
-class Move(NamedTuple):
-    """What the points say at an anchor."""
-
-    following: Normal
-    length: Scalar  # D(following || anchor), in nats
-    gain: Scalar  # of the ELBO, predicted
-    rests: Array  # whether the points agree on a normal next to the anchor
-    accuracy: Scalar  # nats that the finite number of points may cost
-    mean_accuracy: Scalar  # standard deviations by which it may move a mean
 
 
 @partial(register_dataclass, data_fields=["start"], meta_fields=["guide"])

@@ -32,6 +32,12 @@ class Rung:
         khat: of the importance weights.
         verdict: on the whole.
         reason: why the ladder went on, or stopped.
+
+    Example:
+        >>> import jax, vi_toolkit as vi
+        >>> rung = vi.approximate(jax.random.key(0), vi.zoo.correlated_gaussian(dim=4).target).ladder[0]
+        >>> rung.name, rung.verdict.name, rung.reason
+        ('normal', 'GOOD', 'good: stopped here')
     """
 
     name: str
