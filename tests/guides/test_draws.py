@@ -77,7 +77,7 @@ def test_the_mean_of_a_mixture_is_exact_from_one_pair_of_each_component():
         points, weights, _ = guide.draw(key, {**params, "log_weights": log_weights}, 6)
         return (weights @ points)[0]
 
-    expected = jit(jax.grad(lambda w: moments(guide, {**params, "log_weights": w})[0][0]))(params["log_weights"])
+    expected = jit(jax.grad(lambda w: guide.distribution({**params, "log_weights": w}).mean[0]))(params["log_weights"])
     gradients = jit(jax.vmap(jax.grad(estimate), (None, 0)))(
         params["log_weights"], jax.random.split(jax.random.key(1), 3)
     )

@@ -156,6 +156,8 @@ def approximate(key: Key, target: Target, *, budget: float | int | Budget | None
         fitted, found = rung.fit(key_fit, target, found, purse)
         diagnosis = diagnose(key_look, fitted)
         lacks = _lacks(diagnosis)
+        if number == 0 and len(found.places) > 1:
+            lacks = f"{len(found.places)} places apart were found"
         ladder.append(
             Rung(
                 rung.name, purse.spent - before, time.monotonic() - began, fitted.status, diagnosis.elbo,
