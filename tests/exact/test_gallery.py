@@ -12,7 +12,7 @@ from tests.exact.checks import check_draws
 from vi_toolkit import exact
 from vi_toolkit.exact.gallery import EXAMPLES
 
-GENERAL = {"grid", "reference", "gallery"}  # for any target, and the gallery itself
+GENERAL = {"grid", "reference", "posteriordb", "gallery"}  # for any target or database, and the gallery itself
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "GALLERY.md"
 ROWS = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| (-?[\d.]+) \|", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE))
 
