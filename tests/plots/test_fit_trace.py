@@ -109,3 +109,18 @@ def test_running_mean():
 def test_what_is_no_fit_is_refused():
     with pytest.raises(TypeError, match="fit"):
         plot_fit("fit")
+
+
+def test_a_method_that_knows_its_end_shows_what_it_goes_by(target):
+    fit = vi.fit(jax.random.key(0), target)
+    figure = plot_fit(fit)
+    length, accuracy = figure.axes[1].get_lines()[:2]
+    np.testing.assert_array_equal(length.get_ydata(), np.maximum(fit.history["length"], 1e-12))
+    np.testing.assert_array_equal(accuracy.get_ydata(), np.maximum(fit.history["accuracy"], 1e-12))
+    np.testing.assert_array_equal(length.get_xdata(), np.arange(1, fit.num_steps + 1))
+    assert {"length of the next step", "left open by the number of points"} <= set(legend_of(figure))
+    assert "end of a window" not in legend_of(figure)
+
+
+def test_no_panel_without_distances(target):
+    assert len(plot_fit(vi.fit(jax.random.key(0), target, vi.pathfinder(1))).axes) == 1

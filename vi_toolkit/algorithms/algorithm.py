@@ -46,6 +46,11 @@ class Method(ABC):
 
     max_steps: ClassVar[int] = 50_000  # unless the user says otherwise
     ends_itself: ClassVar[bool] = False  # whether `outcome` says when it ends; `SelfEnding` does
+    # entries of the history, in nats, by which one sees how near the end is, with words for `plot_fit`
+    distances: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("change", "change since the last window"),
+        ("noise", "noise within a window"),
+    )
 
     @property
     @abstractmethod
@@ -116,7 +121,7 @@ class SelfEnding(Method):
 
     max_steps: ClassVar[int] = 1_000
     ends_itself: ClassVar[bool] = True
-    distances: ClassVar[tuple[tuple[str, str], ...]] = ()  # entries of the history in nats, with words, for `plot_fit`
+    distances: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     @abstractmethod
     def outcome(self, state: State) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +53,8 @@ class FixedDraws(SelfEnding):
     tolerance: Any  # numbers: traced, so that another tolerance compiles nothing
     max_draws: Any
     start: Params | None = None
+
+    distances: ClassVar[tuple[tuple[str, str], ...]] = (("decrement", "what a full Newton step would gain"),)
 
     @property
     def tracked(self) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ class Laplace(SelfEnding):
 
     num_starts: int
 
+    distances: ClassVar[tuple[tuple[str, str], ...]] = (("decrement", "what a full Newton step would gain"),)
     max_steps: ClassVar[int] = 10 * MAX_TRIALS  # it ends by itself long before
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from vi_toolkit._checks import check_instance
 from vi_toolkit.fit import Fit
@@ -17,8 +18,8 @@ from vi_toolkit.stopping import TOLERANCE
 
 SMOOTHING_SHARE = 100  # the running mean spans one step in so many
 DASHED = (0, (5, 2))
-MARKS: tuple[tuple[str, str, Any], ...] = ((PALETTE[1], "o", "-"), (PALETTE[2], "s", (0, (5, 2))))
-WINDOWED = ("change since the last window", "noise within a window")
+DASH_DOT = (0, (6, 1.5, 1, 1.5))
+MARKS: tuple[tuple[str, str, Any], ...] = ((PALETTE[1], "o", "-"), (PALETTE[2], "s", DASHED))
 SMALLEST = 1e-12  # nats; a guide that stands exactly still is drawn here
 TALL = 20.0  # the first steps are left outside when they would make the panel so many times taller
 
@@ -53,17 +54,19 @@ def plot_fit(fit: Fit) -> Figure:
     check_instance(fit, Fit, "fit", "Pass what vi.fit returned.")
     if not len(fit.history["loss"]):
         raise ValueError("fit: it has taken no step, so there is nothing to draw.")
-    has_ess = "ess" in fit.history
+    drawn = [(1.5, _draw_objective)]
+    drawn += [(1.0, _draw_distances)] if fit.method.distances else []
+    drawn += [(0.8, _draw_ess)] if "ess" in fit.history else []
+    heights = [height for height, _ in drawn]
     with style():
-        heights = [1.5, 1.0, 0.8] if has_ess else [1.5, 1.0]
-        figure, panels = plt.subplots(
-            len(heights), 1, sharex=True, figsize=(7.5, 2.3 * sum(heights)), height_ratios=heights
+        figure, grid = plt.subplots(
+            len(drawn), 1, sharex=True, figsize=(7.5, 2.3 * sum(heights)), height_ratios=heights, squeeze=False
         )
-        _draw_objective(panels[0], fit)
-        (_draw_distances if fit.method.ends_itself else _draw_stopping)(panels[1], fit)
-        if has_ess:
-            _draw_ess(panels[2], fit)
+        panels = list(grid[:, 0])
+        for axes, (_, draw) in zip(panels, drawn, strict=True):
+            draw(axes, fit)
         panels[-1].set_xlabel("step")
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.align_ylabels(panels)
         legend_below(figure, _handles(fit))
     return figure
@@ -74,7 +77,7 @@ def _draw_objective(axes: Axes, fit: Fit) -> None:
     steps = np.arange(1, len(values) + 1)
     smoothed = running_mean(values, max(len(values) // SMOOTHING_SHARE, 1))
     axes.plot(steps, values, color=FAINT, linewidth=0.7)
-    axes.plot(steps, smoothed, color=PALETTE[0])
+    axes.plot(steps, smoothed, color=PALETTE[0], marker="o" if len(values) == 1 else None)
     _mark_windows(axes, fit)
     if name == "ELBO" and fit.target.log_evidence is not None:
         axes.axhline(float(fit.target.log_evidence), color=INK, linestyle=(0, (1, 1.2)), linewidth=1.2)
@@ -111,37 +114,23 @@ def _y_range(values: np.ndarray, smoothed: np.ndarray) -> tuple[float, float, bo
     return float(low - 0.5 * span), float(high + 0.5 * span), True
 
 
-def _draw_stopping(axes: Axes, fit: Fit) -> None:
-    ends = fit.history["window_end"]
-    for name, color, marker in (("change", PALETTE[1], "o"), ("noise", PALETTE[2], "s")):
-        values = np.asarray(fit.history[name], dtype=float)
-        known = np.isfinite(values)
-        line = "-" if name == "change" else DASHED
-        axes.plot(
-            ends[known], np.maximum(values[known], SMALLEST), color=color, marker=marker, markersize=4.5, linestyle=line
-        )
-    axes.axhline(tolerance(fit), color=INK, linestyle=(0, (6, 1.5, 1, 1.5)), linewidth=1.2)
-    axes.set_yscale("log")
-    axes.set_ylabel("nats")
-    axes.set_title("distance between averaged guides")
-    _mark_windows(axes, fit)
-
-
 def _draw_distances(axes: Axes, fit: Fit) -> None:
-    """What a method that knows its own end says about it, step by step."""
-    for (name, _), (color, marker, line) in zip(_distances(fit), MARKS, strict=False):
+    """What the fit goes by: window by window, or step by step where the method knows its own end."""
+    for (name, _), (color, marker, line) in zip(fit.method.distances, MARKS, strict=False):
         values = np.asarray(fit.history[name], dtype=float)
-        steps = np.arange(1, len(values) + 1)
-        axes.plot(steps, np.maximum(values, SMALLEST), color=color, marker=marker, markersize=3.5, linestyle=line)
+        at = np.arange(1, len(values) + 1) if fit.method.ends_itself else fit.history["window_end"]
+        known = np.isfinite(values)
+        axes.plot(
+            at[known], np.maximum(values[known], SMALLEST), color=color, marker=marker, markersize=4.5, linestyle=line
+        )
     axes.set_yscale("log")
     axes.set_ylabel("nats")
-    axes.set_title("what is left to do")
+    if fit.method.ends_itself:
+        axes.set_title("what is left to do")
+    else:
+        axes.axhline(tolerance(fit), color=INK, linestyle=DASH_DOT, linewidth=1.2)
+        axes.set_title("distance between averaged guides")
     _mark_windows(axes, fit)
-
-
-def _distances(fit: Fit) -> tuple[tuple[str, str], ...]:
-    distances: tuple[tuple[str, str], ...] = getattr(fit.method, "distances", ())
-    return distances
 
 
 def _draw_ess(axes: Axes, fit: Fit) -> None:
@@ -180,16 +169,12 @@ def _handles(fit: Fit) -> list[Any]:
         Line2D([], [], color=FAINT, linewidth=0.9, label="every step"),
         Line2D([], [], color=PALETTE[0], label="running mean"),
     ]
-    names: tuple[str, ...] = WINDOWED
-    if fit.method.ends_itself:
-        names = tuple(label for _, label in _distances(fit))
-    else:
+    if not fit.method.ends_itself:
         handles.append(Line2D([], [], color="#DDDDDD", linewidth=1.2, label="end of a window"))
-    for label, (color, marker, line) in zip(names, MARKS, strict=False):
+    for (_, label), (color, marker, line) in zip(fit.method.distances, MARKS, strict=False):
         handles.append(Line2D([], [], color=color, marker=marker, markersize=4.5, linestyle=line, label=label))
     if not fit.method.ends_itself:
-        dashed = (0, (6, 1.5, 1, 1.5))
-        handles.append(Line2D([], [], color=INK, linestyle=dashed, linewidth=1.2, label="tolerance for both"))
+        handles.append(Line2D([], [], color=INK, linestyle=DASH_DOT, linewidth=1.2, label="tolerance for both"))
     handles.append(Line2D([], [], color=INK, linewidth=1.4, label="where it stopped"))
     if _objective(fit)[0] == "ELBO" and fit.target.log_evidence is not None:
         handles.insert(2, Line2D([], [], color=INK, linestyle=(0, (1, 1.2)), linewidth=1.2, label="log evidence"))
