@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +17,14 @@ from vi_toolkit._checks import check_continuous
 from vi_toolkit._start import Start
 from vi_toolkit._types import Draws, Key, Params, Scalar, Vector
 from vi_toolkit.algorithms._match_pace import Batch, Pace, first_pace, keep_pace, mismatch
+from vi_toolkit.algorithms._starting_points import first_scale
 from vi_toolkit.algorithms.algorithm import Outcome, SelfEnding
 from vi_toolkit.targets import Target
 
 AT_REST = 0.01  # nats: a fit ends where less is left of noise and drift; a smaller fall of the ELBO is none
 DOUBT = 3.0  # standard errors by which the ELBO has to fall before a match is refused
 LEAST_WEIGHT = 1e-6  # of a batch; where even that is refused, nothing helps
-START_SCALES = 10.0 ** -np.arange(6.0)  # that are tried around the best candidate
+START_SCALES = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)  # that are tried around the best candidate
 START_DRAWS = 4  # bare densities at each of them
 UNMATCHED = 0.1  # a mismatch of scores, as a share of a standard normal's, that is worth a word
 
@@ -70,6 +71,11 @@ class MatchingMethod(SelfEnding):
 
     matcher: Matcher
 
+    distances: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("move", "length of the next match"),
+        ("excess", "noise and drift left in the average"),
+    )
+
     @property
     def tracked(self) -> tuple[str, ...]:
         return ("loss", "elbo", "ok", "gradients", "mismatch", "move", "weight", "excess", "refused")
@@ -83,15 +89,12 @@ class MatchingMethod(SelfEnding):
         key_noise, key_start = jax.random.split(key)
         values = _finite(jax.vmap(target.log_density)(candidates))
         location = candidates[jnp.argmax(values)]
-        scales = jnp.asarray(START_SCALES, location.dtype)
-        noise = jax.random.normal(key_noise, (START_DRAWS, target.dim), location.dtype)
-        around = jax.vmap(jax.vmap(target.log_density))(location + scales[:, None, None] * noise)
-        scale = scales[jnp.argmax(_finite(around).mean(-1) + target.dim * jnp.log(scales))]
+        scale = first_scale(key_noise, target, location, START_SCALES, START_DRAWS)
         q = self.matcher.start(key_start, location, scale)
         nothing = jnp.zeros((self.matcher.num_draws(target.dim), target.dim), location.dtype)
         batch = Batch(nothing, nothing, jnp.full_like(scale, -jnp.inf), jnp.zeros_like(scale))
         pace = first_pace(target.dim, self.matcher.most_weight(target.dim), scale)
-        spent = jnp.full_like(scale, (len(candidates) + around.size) / 3)
+        spent = jnp.full_like(scale, (len(candidates) + START_DRAWS * len(START_SCALES)) / 3)
         state = MatchState(q, batch, q, pace, spent, jnp.asarray(Outcome.GOES_ON.value))
         return state, Start(location, jnp.full_like(location, scale), candidates, jnp.any(values > -jnp.inf))
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array
 
-from vi_toolkit._types import Draws, Key, LogWeights, Scalar
+from vi_toolkit._types import Draws, LogWeights, Scalar
 from vi_toolkit.algorithms._known_points import Normal, Points
 from vi_toolkit.algorithms._settle import REACH
-from vi_toolkit.targets import Target
-
-SCALES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # of the first normal: the one with the highest ELBO
-SCALE_DRAWS = 8
 
 
 class Trial(NamedTuple):
@@ -51,17 +46,6 @@ class Move(NamedTuple):
     rests: Array  # whether the points agree on a normal next to the anchor
     accuracy: Scalar  # nats that the finite number of points may cost
     mean_accuracy: Scalar  # standard deviations by which it may move a mean
-
-
-def first_scale(key: Key, target: Target, location: Array) -> Scalar:
-    """The scale s of N(location, s^2 I) with the highest ELBO, of a few."""
-    half = jax.random.normal(key, (SCALE_DRAWS // 2, len(location)), location.dtype)
-    noise = jnp.concatenate([half, -half])
-    scales = jnp.asarray(SCALES, location.dtype)
-    values = jax.vmap(lambda s: jax.vmap(target.log_density)(location + s * noise))(scales)
-    elbos = values.mean(axis=1) - 2 * values.std(axis=1) + len(location) * jnp.log(scales)
-    elbos = jnp.where(jnp.isfinite(elbos), elbos, -jnp.inf)
-    return jnp.where(jnp.any(elbos > -jnp.inf), scales[jnp.argmax(elbos)], scales[-1])
 
 
 def elbo_of_pairs(value: LogWeights, noise: Draws, q: Normal) -> tuple[Scalar, Scalar]:

@@ -18,13 +18,10 @@ from vi_toolkit._start import NUM_STARTS, Start
 from vi_toolkit._types import Draws, Key, LogWeights, Params, Scalar
 from vi_toolkit.algorithms._known_points import Normal, Points, add, no_points, seen_from
 from vi_toolkit.algorithms._natural_trial import (
-    SCALE_DRAWS,
-    SCALES,
     Move,
     NaturalState,
     Trial,
     elbo_of_pairs,
-    first_scale,
     judge,
     seen_back,
     shrunk,
@@ -32,6 +29,7 @@ from vi_toolkit.algorithms._natural_trial import (
 from vi_toolkit.algorithms._score_regression import errors, regress, weights
 from vi_toolkit.algorithms._settle import REACH, settle
 from vi_toolkit.algorithms._space import check_space
+from vi_toolkit.algorithms._starting_points import first_scale
 from vi_toolkit.algorithms._trust_region import step_within
 from vi_toolkit.algorithms.algorithm import Outcome, SelfEnding
 from vi_toolkit.guides import FullRankNormal, Guide, MeanFieldNormal
@@ -39,6 +37,8 @@ from vi_toolkit.guides.noise import quasi_random
 from vi_toolkit.targets import Target
 
 NEARER = (1.0, 0.5, 0.25)  # where a start is looked for: at the candidates, and on the way from them to the origin
+SCALES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # of the first normal
+SCALE_DRAWS = 8
 ACCURACY = 0.02  # nats that the finite number of points may cost
 MEAN_ACCURACY = 0.03  # standard deviations by which it may move a mean
 RETREAT = 4  # steps refused in a row, after which the normal that they were compared with is doubted
@@ -76,7 +76,7 @@ class NaturalGradient(SelfEnding):
         others = (jnp.asarray(self.start) > 0) & jnp.isfinite(values[wanted])
         best = candidates[jnp.where(others, wanted, jnp.argmax(values))]
         value, score = jax.value_and_grad(target.log_density)(best)
-        scale = first_scale(key, target, best)
+        scale = first_scale(key, target, best, SCALES, SCALE_DRAWS)
         dim, dtype = best.shape[0], best.dtype
         identity = jnp.eye(dim, dtype=dtype)
         first = Normal(best, scale * identity, identity / scale)
