@@ -17,6 +17,7 @@ from vi_toolkit.estimators import reparameterised
 from vi_toolkit.fit import FULL_RANK_DIM, Fit, default_method
 from vi_toolkit.guides import NormalMixture, SinhArcsinhNormal
 from vi_toolkit.guides.flows import AffineCouplingFlow
+from vi_toolkit.information import jeffreys
 from vi_toolkit.objectives import ReverseKL
 from vi_toolkit.targets import Target
 from vi_toolkit.windows import Status
@@ -103,11 +104,4 @@ def _rank(fitted: Fit) -> tuple[bool, float]:
 
 def _apart(a: Fit, b: Fit) -> float:
     """The symmetrised divergence of two normals, in nats: half of D(a || b) + D(b || a)."""
-    p: Any
-    q: Any
-    p, q = a.posterior, b.posterior
-    difference = np.asarray(p.mean - q.mean)
-    first, second = (np.asarray(each.covariance_matrix) for each in (p, q))
-    trace = np.trace(np.linalg.solve(first, second)) + np.trace(np.linalg.solve(second, first))
-    distance = difference @ (np.linalg.solve(first, difference) + np.linalg.solve(second, difference))
-    return float(0.25 * (trace - 2 * len(difference) + distance))
+    return 0.5 * float(jeffreys(a.posterior, b.posterior).value)
