@@ -3,7 +3,6 @@
 import importlib
 import operator
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ import numpyro.distributions as dist
 import pytest
 
 import vi_toolkit as vi
-from tests.compilations import jit
+from tests.side_by_side import many_fits
 from vi_toolkit.algorithms._sampled_elbo import BLOCK, mirrored
 from vi_toolkit.algorithms.fixed_draws import fixed_draws
 from vi_toolkit.diagnostics._response import Coordinates, hessian, look
@@ -127,18 +126,6 @@ def test_a_logistic_regression_against_quadrature():
     correlation = exact.covariance[0, 1] / np.prod(exact.sd)
     assert found.covariance[0, 1] / np.prod(found.sd) == pytest.approx(float(correlation), abs=0.05)
     assert np.max(np.abs(np.sqrt(fit.posterior.variance) / exact.sd - 1)) > 0.1  # mean field itself
-
-
-@partial(jit, static_argnames="count")
-def many_fits(method, target, key, count):
-    """The last states of fits with independent draws, side by side."""
-
-    def one(key):
-        state, _ = method.init(key, target, jnp.zeros((8, target.dim)))
-        goes_on = lambda state: method.outcome(state) == 0  # noqa: E731
-        return jax.lax.while_loop(goes_on, lambda state: method.step(key, state, target)[0], state)
-
-    return jax.vmap(one)(jax.random.split(key, count))
 
 
 def test_the_draw_induced_error_is_the_spread_over_sets_of_draws():

@@ -11,6 +11,7 @@ import scipy.optimize
 
 import vi_toolkit as vi
 from tests.compilations import count_compilations, jit
+from tests.side_by_side import many_fits
 from vi_toolkit.algorithms import Outcome
 from vi_toolkit.algorithms._conjugate_gradients import solve, solve_freely
 from vi_toolkit.algorithms._fixed_state import GROUPS
@@ -97,18 +98,6 @@ def test_the_minimum_is_that_of_another_minimiser(key):
     ours = np.concatenate([fit.params["location"], fit.params["log_scale"]])
     np.testing.assert_allclose(ours, found.x, atol=0.1 * 0.02)  # what the optimisation is let leave
     assert fit.history["loss"][-1] == pytest.approx(found.fun, abs=1e-5)
-
-
-@partial(jit, static_argnames="count")
-def many_fits(method, target, key, count):
-    """The last states of fits with independent draws, side by side."""
-
-    def one(key):
-        state, _ = method.init(key, target, jnp.zeros((8, target.dim)))
-        goes_on = lambda state: method.outcome(state) == 0  # noqa: E731
-        return jax.lax.while_loop(goes_on, lambda state: method.step(key, state, target)[0], state)
-
-    return jax.vmap(one)(jax.random.split(key, count))
 
 
 def test_the_draw_induced_error_is_the_spread_over_sets_of_draws(key):
