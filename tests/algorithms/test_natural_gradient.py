@@ -43,7 +43,7 @@ def known(score, num=200):
     return points
 
 
-@pytest.mark.float32
+@pytest.mark.any_precision
 def test_the_mixture_is_of_what_the_points_were_drawn_from():
     points = known(lambda z: -z)
     by_hand = [dist.MultivariateNormal(q.location, scale_tril=q.factor).log_prob(points.z) for q in TWO_NORMALS]
@@ -162,7 +162,7 @@ def test_settling_ends_at_the_edge_of_what_the_points_can_tell():
     assert found.divergence < 0.4
 
 
-@pytest.mark.float32
+@pytest.mark.any_precision
 @pytest.mark.parametrize("dim", [1, 4, 16])
 def test_a_gaussian_is_fitted_exactly_and_cheaply(dim):
     exact = gaussian(dim)
