@@ -41,7 +41,7 @@ class Fit:
         params: the guide's parameters; of stochastic gradients, their average over the last window.
         status: how the fit ended.
         history: arrays over steps (``loss``, ``elbo``, ``ok``, ...) and over windows (``window_end``, ``change``,
-            ``noise``), in nats.
+            ``noise``, in nats, and the parameters' ``rhat``).
         num_steps: steps taken.
         num_gradients: log-density gradients spent, the search for a start included; a bare density counts a third.
         warnings: what speaks against the fit, in words.

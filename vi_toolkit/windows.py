@@ -24,12 +24,12 @@ from vi_toolkit.programs import (
     turn_program,
 )
 from vi_toolkit.progress import Progress
-from vi_toolkit.stopping import Schedule, judge
+from vi_toolkit.stopping import Schedule, Window, judge
 from vi_toolkit.targets import Target
 
 SECONDS_PER_CALL = 0.25  # what an interrupt has to wait for
 MAX_SKIPPED = 0.5  # share of a window's steps that may be skipped before the fit is given up
-WINDOW_ARRAYS = ("window_end", "change", "noise")  # the part of the history with one entry a window
+WINDOW_ARRAYS = ("window_end", "change", "noise", "rhat")  # the part of the history with one entry a window
 
 
 class Status(enum.Enum):
@@ -70,7 +70,7 @@ class Log:
 
     before: dict[str, np.ndarray]
     steps: list[dict[str, np.ndarray]] = field(default_factory=list)
-    turns: list[tuple[int, float, float]] = field(default_factory=list)
+    turns: list[tuple[int, float, float, float]] = field(default_factory=list)
 
     def arrays(self, num_steps: int) -> dict[str, np.ndarray]:
         """Everything so far as arrays, cut at the last step that counts."""
@@ -78,7 +78,7 @@ class Log:
         empty = np.zeros(0)
         parts = {name: [self.before.get(name, empty), *(part[name] for part in self.steps)] for name in names}
         by_step = {name: np.concatenate(part)[:num_steps] for name, part in parts.items()}
-        turns = np.array(self.turns, dtype=float).reshape(-1, 3)
+        turns = np.array(self.turns, dtype=float).reshape(-1, len(WINDOW_ARRAYS))
         by_window = {n: np.concatenate([self.before.get(n, empty), turns[:, i]]) for i, n in enumerate(WINDOW_ARRAYS)}
         return {"loss": empty, "ok": empty} | by_step | by_window
 
@@ -142,15 +142,18 @@ def ended_itself(method: Method, point: Checkpoint) -> Status | None:
 def turn(method: Method, target: Target, point: Checkpoint, log: Log) -> tuple[Checkpoint, Params, Status | None]:
     """Closes a full window: its average, and whether the fit ends here."""
     closed = turn_program(method, point.state, stream(point.key, Purpose.TURN, point.step), point.key_kind)
-    change, noise = float(closed.change), float(closed.noise)
-    log.turns.append((point.step, change if point.schedule.windows else float("nan"), noise))
+    change, noise, rhat = float(closed.change), float(closed.noise), float(closed.rhat)
+    log.turns.append((point.step, change if point.schedule.windows else float("nan"), noise, rhat))
     share_skipped = point.skipped / max(point.steps_in_window, 1)
-    verdict = judge(point.schedule, point.losses, change, noise, target.dim, share_skipped)
-    state = method.next_window(point.state, closed.params, verdict.slow_down)
+    window = Window(point.losses, change, noise, rhat, share_skipped)
+    verdict = judge(point.schedule, window, target.dim, method.searches_rate)
+    state = method.set_back(point.state) if verdict.went_wrong else point.state
+    average = method.latest(state) if verdict.went_wrong else closed.params
+    state = method.next_window(state, average, verdict.pace)
     following = replace(point, state=state, schedule=verdict.schedule, steps_in_window=0, losses=np.zeros(0), skipped=0)
     if share_skipped > MAX_SKIPPED:
-        return following, closed.params, Status.DIVERGED
-    return following, closed.params, Status.CONVERGED if verdict.converged else None
+        return following, average, Status.DIVERGED
+    return following, average, Status.CONVERGED if verdict.converged else None
 
 
 def report_of_part(method: Method, point: Checkpoint, before: Params) -> Params:

@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array
 
 from vi_toolkit._static import fingerprint
 
-DEFAULT = optax.scale_by_adam(b1=0.9, b2=0.99)
+DECAY = 0.99
+OUTLIER = 10.0  # root-mean-squares of its own, beyond which an entry of a gradient is cut
+
+
+class _Sizes(NamedTuple):
+    steps: Array
+    squares: Any  # running means of the squared entries
+
+
+def cut_outliers() -> optax.GradientTransformation:
+    """Cuts every entry of a gradient at ten times its own running root-mean-square.
+
+    One draw where a density explodes would otherwise stay in Adam's second moment for hundreds of steps, in which
+    nothing moves.
+    """
+
+    def init(params: Any) -> _Sizes:
+        return _Sizes(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params))
+
+    def update(gradient: Any, sizes: _Sizes, params: Any = None) -> tuple[Any, _Sizes]:
+        seen = 1 - DECAY**sizes.steps
+
+        def cut(g: Array, square: Array) -> Array:
+            limit = OUTLIER * jnp.sqrt(square / jnp.where(seen > 0, seen, 1))
+            return jnp.where(limit > 0, jnp.clip(g, -limit, limit), g)
+
+        kept = jax.tree.map(cut, gradient, sizes.squares)
+        squares = jax.tree.map(lambda square, g: DECAY * square + (1 - DECAY) * g**2, sizes.squares, kept)
+        return kept, _Sizes(sizes.steps + 1, squares)
+
+    return optax.GradientTransformation(init, update)
+
+
+DEFAULT = optax.chain(cut_outliers(), optax.scale_by_adam(b1=0.9, b2=DECAY))
 
 
 class Optimizer:

@@ -33,6 +33,7 @@ class Turn(NamedTuple):
     params: Params  # their average over the window: what the fit reports
     change: Scalar  # D(the window before || this window): how far the fit still travels
     noise: Scalar  # D(its first half || its second half): what is left of the steps' noise
+    rhat: Scalar  # split R-hat of the parameters: 1 where they move about their place, more where they travel
 
 
 class Method(ABC):
@@ -51,6 +52,11 @@ class Method(ABC):
         ("change", "change since the last window"),
         ("noise", "noise within a window"),
     )
+
+    @property
+    def searches_rate(self) -> bool:
+        """Whether a turn may raise its learning rate, too."""
+        return False
 
     @property
     @abstractmethod
@@ -78,11 +84,15 @@ class Method(ABC):
         """Looks at a window that has ended."""
 
     @abstractmethod
-    def next_window(self, state: State, average: Params, slow_down: float) -> State:
-        """The state at the beginning of the next window, with the learning rate multiplied by ``slow_down``.
+    def next_window(self, state: State, average: Params, pace: float) -> State:
+        """The state at the beginning of the next window, with the learning rate multiplied by ``pace``.
 
         Runs between compiled programs, on plain arrays.
         """
+
+    def set_back(self, state: State) -> State:
+        """The state at the average of the window before, for a window that went wrong; also between programs."""
+        return state
 
     @abstractmethod
     def latest(self, state: State) -> Params:
@@ -132,9 +142,9 @@ class SelfEnding(Method):
 
     def turn(self, key: Key, state: State) -> Turn:
         nothing = jnp.zeros(())
-        return Turn(self.latest(state), nothing, nothing)
+        return Turn(self.latest(state), nothing, nothing, jnp.ones(()))
 
-    def next_window(self, state: State, average: Params, slow_down: float) -> State:
+    def next_window(self, state: State, average: Params, pace: float) -> State:
         return state
 
     def num_gradients(self, target: Target, history: dict[str, Any]) -> float:

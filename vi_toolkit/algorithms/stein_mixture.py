@@ -21,7 +21,15 @@ from numpyro.optim import optax_to_numpyro
 from vi_toolkit import _start
 from vi_toolkit._checks import check_instance, check_positive, check_positive_int
 from vi_toolkit._types import Draws, Key, Params, Scalar, Vector
-from vi_toolkit.algorithms._averages import Averages, add, begin_half, divergence, halves_and_whole, no_averages
+from vi_toolkit.algorithms._averages import (
+    Averages,
+    add,
+    begin_half,
+    divergence,
+    halves_and_whole,
+    no_averages,
+    split_rhat,
+)
 from vi_toolkit.algorithms._guide_mixture import GuideMixture
 from vi_toolkit.algorithms._optimizer import DEFAULT, Optimizer
 from vi_toolkit.algorithms._stein_vi import PARAM, NumPyroKernel, stein_vi
@@ -155,10 +163,11 @@ class SteinMixture(Method):
             self._params(state, flat) for flat in (*halves_and_whole(state.averages), state.averages.before)
         )
         change = divergence(key, self.posterior(before), self.posterior(whole))
-        return Turn(whole, change, divergence(key, self.posterior(first), self.posterior(second)))
+        noise = divergence(key, self.posterior(first), self.posterior(second))
+        return Turn(whole, change, noise, split_rhat(state.averages))
 
-    def next_window(self, state: MixtureState, average: Params, slow_down: float) -> MixtureState:
-        rate = np.asarray(state.learning_rate) * np.asarray(slow_down, state.learning_rate.dtype)
+    def next_window(self, state: MixtureState, average: Params, pace: float) -> MixtureState:
+        rate = np.asarray(state.learning_rate) * np.asarray(pace, state.learning_rate.dtype)
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(average["components"])]
         flat = np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
         return state._replace(averages=state.averages._replace(before=flat), learning_rate=rate)

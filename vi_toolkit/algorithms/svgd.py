@@ -17,7 +17,7 @@ from numpyro.distributions import Distribution
 from vi_toolkit import _start
 from vi_toolkit._checks import check_instance, check_positive_int
 from vi_toolkit._types import Draws, Key, Params, Scalar, Vector
-from vi_toolkit.algorithms._averages import Averages, add, begin_half, halves_and_whole, no_averages
+from vi_toolkit.algorithms._averages import Averages, add, begin_half, halves_and_whole, no_averages, split_rhat
 from vi_toolkit.algorithms._optimizer import DEFAULT, Optimizer
 from vi_toolkit.algorithms._particles import divergence_of_moments, kernel_density
 from vi_toolkit.algorithms.algorithm import Method, Turn
@@ -105,10 +105,11 @@ class SteinDescent(Method):
     def turn(self, key: Key, state: ParticleState) -> Turn:
         first, second, whole = halves_and_whole(state.averages)
         change = divergence_of_moments(state.averages.before, whole)
-        return Turn({"particles": whole, "scale": state.scale}, change, divergence_of_moments(first, second))
+        noise = divergence_of_moments(first, second)
+        return Turn({"particles": whole, "scale": state.scale}, change, noise, split_rhat(state.averages))
 
-    def next_window(self, state: ParticleState, average: Params, slow_down: float) -> ParticleState:
-        rate = np.asarray(state.learning_rate) * np.asarray(slow_down, state.learning_rate.dtype)
+    def next_window(self, state: ParticleState, average: Params, pace: float) -> ParticleState:
+        rate = np.asarray(state.learning_rate) * np.asarray(pace, state.learning_rate.dtype)
         return state._replace(averages=state.averages._replace(before=average["particles"]), learning_rate=rate)
 
     def latest(self, state: ParticleState) -> Params:

@@ -31,8 +31,9 @@ def plot_fit(fit: Fit) -> Figure:
     faintly, their running mean on top, the ends of windows as vertical lines, and how the fit stopped. The panel
     below shows what the stopping rule looks at, on a logarithmic axis: how far the averaged guide moved since
     the window before (*change*) and how far apart the two halves of a window are (*noise*); the fit ends once both
-    are under the tolerance. A method that knows its own end shows there what it goes by, such as the length of the next
-    step. Where the objective weighs draws, a third panel shows their effective share.
+    are under the tolerance, or once both are small and going on would cost too much. A method that knows its own end
+    shows there what it goes by, such as the length of the next step. Where the objective weighs draws, a third panel
+    shows their effective share.
 
     Args:
         fit: from `vi.fit`.
