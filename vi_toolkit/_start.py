@@ -25,7 +25,9 @@ class Start(NamedTuple):
     finite: Array  # whether log density and gradient are finite at the location
 
 
-class _Climb(NamedTuple):
+class Climb(NamedTuple):
+    """A climb of quasi-Newton steps, where it stands."""
+
     z: Vector
     value: Scalar
     gradient: Vector
@@ -48,7 +50,7 @@ def find_start(target: Density, candidates: Draws) -> Start:
 
     Source: Nocedal & Wright (2006), Numerical Optimization, section 6.1, doi:10.1007/978-0-387-40065-5.
     """
-    climbs = jax.vmap(partial(_climb, target))(candidates)
+    climbs = jax.vmap(partial(_whole_climb, target))(candidates)
     values = jnp.where(jnp.isfinite(climbs.value), climbs.value, -jnp.inf)
     best = jnp.argmax(values)
     top = jax.tree.map(lambda leaf: leaf[best], climbs)
@@ -62,31 +64,36 @@ def no_search(target: Density, candidates: Draws) -> Start:
     return Start(first, jnp.ones_like(first), candidates, jnp.asarray(True))
 
 
-def _climb(target: Density, z: Vector) -> _Climb:
-    """NUM_STEPS trial steps from z, the first of which looks at z itself.
+def _whole_climb(target: Density, z: Vector) -> Climb:
+    """NUM_STEPS trial steps from z, the first of which looks at z itself."""
 
-    The value stays -inf where log density or gradient is not finite at z.
-    """
-    value_and_grad = jax.value_and_grad(target.log_density)
+    def step(climb: Climb, count: Array) -> tuple[Climb, None]:
+        return climb_on(target, climb, count), None
+
+    return jax.lax.scan(step, begin_climb(z), jnp.arange(NUM_STEPS))[0]
+
+
+def begin_climb(z: Vector) -> Climb:
+    """A climb that has yet to look at its first point; its value stays -inf where the target is not finite there."""
     zero = jnp.zeros((), z.dtype)
     unit = jnp.eye(len(z), dtype=z.dtype) if len(z) <= DENSE_DIM else zero + 1.0
-    nowhere = _Climb(z, zero - jnp.inf, jnp.zeros_like(z), zero + 1.0, unit, unit)
-
-    def step(climb: _Climb, count: Array) -> tuple[_Climb, None]:
-        direction = climb.inverse @ climb.gradient if climb.inverse.ndim else climb.inverse * climb.gradient
-        new = climb.z + climb.length * direction
-        value, gradient = value_and_grad(new)
-        rises = (value > climb.value) & jnp.all(jnp.isfinite(gradient))
-        inverse, curvature = _learn(climb, new - climb.z, climb.gradient - gradient, count)
-        # The first step has at most length 1; every later one is tried at its full length first.
-        length = jnp.where(count == 0, 1.0 / jnp.maximum(jnp.linalg.norm(gradient), 1.0), 1.0)
-        taken = _Climb(new, value, gradient, length, inverse, curvature)
-        return jax.tree.map(partial(jnp.where, rises), taken, climb._replace(length=0.2 * climb.length)), None
-
-    return jax.lax.scan(step, nowhere, jnp.arange(NUM_STEPS))[0]
+    return Climb(z, zero - jnp.inf, jnp.zeros_like(z), zero + 1.0, unit, unit)
 
 
-def _learn(climb: _Climb, moved: Vector, turned: Vector, count: Array) -> tuple[Any, Any]:
+def climb_on(target: Density, climb: Climb, count: Array) -> Climb:
+    """One trial step, the ``count``-th; a step that does not rise is tried again at a fifth of its length."""
+    direction = climb.inverse @ climb.gradient if climb.inverse.ndim else climb.inverse * climb.gradient
+    new = climb.z + climb.length * direction
+    value, gradient = jax.value_and_grad(target.log_density)(new)
+    rises = (value > climb.value) & jnp.all(jnp.isfinite(gradient))
+    inverse, curvature = _learn(climb, new - climb.z, climb.gradient - gradient, count)
+    # The first step has at most length 1; every later one is tried at its full length first.
+    length = jnp.where(count == 0, 1.0 / jnp.maximum(jnp.linalg.norm(gradient), 1.0), 1.0)
+    taken = Climb(new, value, gradient, length, inverse, curvature)
+    return jax.tree.map(partial(jnp.where, rises), taken, climb._replace(length=0.2 * climb.length))
+
+
+def _learn(climb: Climb, moved: Vector, turned: Vector, count: Array) -> tuple[Any, Any]:
     """The BFGS updates of the inverse curvature and of the curvature, from a step and the change of gradient."""
     product = moved @ turned
     informative = (product > 1e-6 * jnp.linalg.norm(moved) * jnp.linalg.norm(turned)) & (count > 0)

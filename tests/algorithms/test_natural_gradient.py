@@ -264,7 +264,9 @@ def test_it_goes_on_exactly_where_it_stopped():
     parts = vi.resume(vi.fit(KEY, schools(False), vi.natural_gradient(), max_steps=3), max_steps=5)
     np.testing.assert_array_equal(whole.posterior.mean, parts.posterior.mean)
     np.testing.assert_array_equal(whole.history["elbo"], parts.history["elbo"])
-    assert whole.num_gradients == parts.num_gradients == pytest.approx(1 + (24 + 48) / 3 + 8 * 24)
+    assert whole.num_gradients == parts.num_gradients
+    assert whole.history["gradients"][0] > 24
+    np.testing.assert_array_equal(whole.history["gradients"][1:], 24)
 
 
 def test_a_converged_fit_has_no_further_steps():

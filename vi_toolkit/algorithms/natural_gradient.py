@@ -27,18 +27,16 @@ from vi_toolkit.algorithms._natural_trial import (
     shrunk,
 )
 from vi_toolkit.algorithms._score_regression import errors, regress, weights
+from vi_toolkit.algorithms._scouts import Place, round_place, scouted_place
 from vi_toolkit.algorithms._settle import REACH, settle
 from vi_toolkit.algorithms._space import check_space
-from vi_toolkit.algorithms._starting_points import first_scale
 from vi_toolkit.algorithms._trust_region import step_within
 from vi_toolkit.algorithms.algorithm import Outcome, SelfEnding
-from vi_toolkit.guides import FullRankNormal, Guide, MeanFieldNormal
+from vi_toolkit.algorithms.mixture_natural_gradient import MixtureNaturalGradient
+from vi_toolkit.guides import FullRankNormal, Guide, MeanFieldNormal, NormalMixture
 from vi_toolkit.guides.noise import quasi_random
 from vi_toolkit.targets import Target
 
-NEARER = (1.0, 0.5, 0.25)  # where a start is looked for: at the candidates, and on the way from them to the origin
-SCALES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # of the first normal
-SCALE_DRAWS = 8
 ACCURACY = 0.02  # nats that the finite number of points may cost
 MEAN_ACCURACY = 0.03  # standard deviations by which it may move a mean
 RETREAT = 4  # steps refused in a row, after which the normal that they were compared with is doubted
@@ -58,7 +56,7 @@ class NaturalGradient(SelfEnding):
         ("accuracy", "left open by the number of points"),
     )
     guide: NormalGuide
-    start: int | Array = 0  # the likeliest of the points tried, or the n-th of them whatever its density
+    start: int | Array = 0  # where climbs from all candidates say, or round at the n-th candidate
 
     @property
     def tracked(self) -> tuple[str, ...]:
@@ -69,17 +67,11 @@ class NaturalGradient(SelfEnding):
         check_space(self.guide, target)
 
     def init(self, key: Key, target: Target, candidates: Draws) -> tuple[NaturalState, Start]:
-        candidates = (jnp.asarray(NEARER, candidates.dtype)[:, None, None] * candidates).reshape(-1, target.dim)
-        values = jax.vmap(target.log_density)(candidates)
-        values = jnp.where(jnp.isnan(values), -jnp.inf, values)
-        wanted = (self.start - 1) % len(candidates)
-        others = (jnp.asarray(self.start) > 0) & jnp.isfinite(values[wanted])
-        best = candidates[jnp.where(others, wanted, jnp.argmax(values))]
-        value, score = jax.value_and_grad(target.log_density)(best)
-        scale = first_scale(key, target, best, SCALES, SCALE_DRAWS)
-        dim, dtype = best.shape[0], best.dtype
-        identity = jnp.eye(dim, dtype=dtype)
-        first = Normal(best, scale * identity, identity / scale)
+        place = self._place(key, target, candidates)
+        location, scale = place.location, place.scale
+        value, score = jax.value_and_grad(target.log_density)(location)
+        dim, dtype = target.dim, location.dtype
+        first = Normal(location, jnp.diag(scale), jnp.diag(1 / scale))
         zero = jnp.zeros((), dtype)
         points = no_points(self.num_batches(dim), self.batch(dim), dim, dtype)
         state = NaturalState(
@@ -89,11 +81,24 @@ class NaturalGradient(SelfEnding):
             radius=jnp.maximum(1.0, zero + dim / 4),
             refused=jnp.asarray(0),
             rested=jnp.asarray(0),
-            spent=zero + 1 + (len(candidates) + SCALE_DRAWS * len(SCALES)) / 3,
+            spent=zero + 1 + place.gradients,
             outcome=jnp.asarray(Outcome.GOES_ON.value),
         )
         finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(score))
-        return state, Start(best, jnp.full_like(best, scale), candidates[:NUM_STARTS], finite)
+        return state, Start(location, scale, candidates[:NUM_STARTS], finite)
+
+    def _place(self, key: Key, target: Target, candidates: Draws) -> Place:
+        """Where to begin; climbs are made for the first start only."""
+
+        def other(key: Key) -> Place:
+            return round_place(key, target, candidates[(jnp.asarray(self.start) - 1) % len(candidates)])
+
+        def first(key: Key) -> Place:
+            return scouted_place(key, target, candidates)
+
+        if isinstance(self.start, int):
+            return other(key) if self.start > 0 else first(key)
+        return jax.lax.cond(self.start > 0, other, first, key)
 
     def batch(self, dim: int) -> int:
         """Draws a step: even, and more than the regression has coefficients for each score."""
@@ -215,8 +220,10 @@ class NaturalGradient(SelfEnding):
         return said
 
 
-def natural_gradient(guide: Guide | None = None) -> NaturalGradient:
-    """Fits a normal by natural gradients of the ELBO: no learning rate, number of steps, or start to choose.
+def natural_gradient(
+    guide: Guide | None = None, *, start: Params | None = None
+) -> NaturalGradient | MixtureNaturalGradient:
+    """Fits a normal, or a mixture of normals, by natural gradients: no learning rate, steps, or start to choose.
 
     The ELBO of q = N(m, S) is at its best where E_q[grad log p~] = 0 and -E_q[Hessian of log p~] = S^-1. Each step
 
@@ -229,9 +236,11 @@ def natural_gradient(guide: Guide | None = None) -> NaturalGradient:
     4. near the end, weighs *all* points of all batches for each q it considers (importance weights against the mixture
        of what they were drawn from), and goes at once to the q at which they agree.
 
-    A fit starts as a round normal at the likeliest of a few random points, of the scale at which its ELBO is highest,
-    never at a mode: in a hierarchy, whose joint density climbs without bound as group scales go to zero, it is the
-    ELBO that it climbs. All steps are in the coordinates of the present q, so units do not matter.
+    A fit starts from seven short quasi-Newton climbs. Where most reach a top and two the same, it begins at the top
+    of the highest ELBO, so that modes are told apart before anything is spent on one of them. Elsewhere it begins as a
+    round normal at the likeliest of their beginnings, of the scale at which its ELBO is highest: in a hierarchy the
+    joint density climbs without bound as group scales go to zero, and a mode is no place to begin. All steps are in the
+    coordinates of the present q, so units do not matter.
 
     It ends CONVERGED when the q at which the points agree is next to the present one and the finite number of points
     costs less than 0.02 nats and 0.03 standard deviations in any mean (estimated from what is not linear in the
@@ -240,14 +249,24 @@ def natural_gradient(guide: Guide | None = None) -> NaturalGradient:
     (nats), ``accuracy`` (nats) and ``mean_accuracy`` (standard deviations) of the estimate, ``rounding`` (nats) of
     the log density in the floats at hand.
 
+    Of a mixture q = sum_k w_k q_k, each component takes such steps towards exp(h_k), h_k = log p~ - log q + log q_k,
+    with a trust region of its own, and w_k <- w_k exp(E_qk[log p~ - log q]), normalised: while the responsibilities
+    w_k q_k / q are held fixed, both raise the ELBO. All points of all components are weighed for each of them. It
+    begins where quasi-Newton climbs from random points end, a component each; modes that no climb found stay unknown
+    to it (`vi.grow_mixture` looks for them). ``accuracy`` then allows for directions in which components give way to
+    one another, where the ELBO is flat.
+
     Args:
-        guide: `vi.FullRankNormal` (the default) or `vi.MeanFieldNormal`.
+        guide: `vi.FullRankNormal` (the default) or `vi.MeanFieldNormal`, or a `vi.NormalMixture` of one of them.
+        start: parameters of the mixture to begin with, such as normals already found; components that are the same are
+            moved apart.
 
     Returns:
         A method for `vi.fit`, which is what `vi.fit` uses by itself.
 
     Raises:
         TypeError: if the guide is of another kind.
+        ValueError: if a ``start`` comes with a single normal, which finds its own.
 
     Example:
         >>> import jax, jax.numpy as jnp, vi_toolkit as vi
@@ -255,14 +274,26 @@ def natural_gradient(guide: Guide | None = None) -> NaturalGradient:
         >>> fit = vi.fit(jax.random.key(0), target, vi.natural_gradient())
         >>> fit.status.name, bool(fit.num_gradients < 1000)
         ('CONVERGED', True)
+        >>> two = vi.zoo.two_modes(weights=(0.3, 0.7)).target
+        >>> fit = vi.fit(jax.random.key(0), two, vi.natural_gradient(vi.NormalMixture(2)))
+        >>> [round(float(w), 2) for w in sorted(jax.nn.softmax(fit.params["log_weights"]))]
+        [0.3, 0.7]
 
     Source: Salimans & Knowles (2013), Fixed-form variational posterior approximation through stochastic linear
     regression, arXiv:1206.6679; Abdolmaleki et al. (2015), Model-based relative entropy stochastic search, NeurIPS;
     Khan & Rue (2023), The Bayesian learning rule, arXiv:2107.04562; Owen & Zhou (2000), Safe and effective importance
-    sampling, doi:10.1080/01621459.2000.10473909 (mixture weights).
+    sampling, doi:10.1080/01621459.2000.10473909 (mixture weights); Lin, Khan & Schmidt (2019), Fast and simple natural-
+    gradient variational inference with mixture of exponential-family approximations, arXiv:1906.02914; Arenz et al.
+    (2022), A unified perspective on natural gradient variational inference with Gaussian mixture models,
+    arXiv:2209.11533.
     """
     guide = FullRankNormal() if guide is None else guide
-    check_instance(
-        guide, (FullRankNormal, MeanFieldNormal), "guide", "Use vi.FullRankNormal() or vi.MeanFieldNormal()."
-    )
+    if isinstance(guide, NormalMixture):
+        hint = "Write vi.NormalMixture(k, covariance=vi.MeanFieldNormal())."
+        check_instance(guide.covariance, (FullRankNormal, MeanFieldNormal), "guide.covariance", hint)
+        return MixtureNaturalGradient(guide, start)
+    hint = "Use vi.FullRankNormal() or vi.MeanFieldNormal(), or a vi.NormalMixture of them."
+    check_instance(guide, (FullRankNormal, MeanFieldNormal), "guide", hint)
+    if start is not None:
+        raise ValueError("start: a single normal finds its own start; parameters are for a vi.NormalMixture.")
     return NaturalGradient(cast(NormalGuide, guide))

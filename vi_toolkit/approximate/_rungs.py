@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vi_toolkit._types import Key
-from vi_toolkit.algorithms import gradient
+from vi_toolkit.algorithms import gradient, natural_gradient
 from vi_toolkit.approximate.budget import Purse
 from vi_toolkit.estimators import reparameterised
 from vi_toolkit.fit import FULL_RANK_DIM, Fit, default_method
@@ -67,7 +67,7 @@ def _fit_mixture(key: Key, target: Target, found: Found, purse: Purse) -> tuple[
     components = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(fitted.params for fitted in found.places))
     elbos = jnp.asarray([_elbo(fitted) for fitted in found.places], components["location"].dtype)
     start = {"log_weights": elbos - elbos.max(), "components": components}
-    return purse.fit(key, target, gradient(guide, ReverseKL(), start=start)), found
+    return purse.fit(key, target, natural_gradient(guide, start=start)), found
 
 
 def _fit_skewed(key: Key, target: Target, found: Found, purse: Purse) -> tuple[Fit, Found]:

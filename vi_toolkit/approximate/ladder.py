@@ -101,9 +101,8 @@ def approximate(key: Key, target: Target, *, budget: float | int | Budget | None
 
     The rungs, each begun at what the ones before have found:
 
-    1. a full-rank normal by `vi.natural_gradient`, from the likeliest of a few points and from two others; the
-       best is kept (of low rank in many
-       dimensions, from one start);
+    1. a full-rank normal by `vi.natural_gradient`, from the most promising of a few climbs and from two others; the
+       best is kept (of low rank in many dimensions, from one start);
     2. where the starts ended in places apart, a mixture of one normal for each;
     3. a normal with skewness and tails of its own in every coordinate, `vi.SinhArcsinhNormal`;
     4. a flow that begins at the normal, `vi.AffineCouplingFlow`.

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 
 from vi_toolkit._checks import check_instance, check_key, check_positive_int
 from vi_toolkit._types import Key, Params
-from vi_toolkit.algorithms.gradient import GradientMethod, gradient
+from vi_toolkit.algorithms.gradient import GradientMethod
+from vi_toolkit.algorithms.mixture_natural_gradient import MixtureNaturalGradient
 from vi_toolkit.algorithms.natural_gradient import NaturalGradient
 from vi_toolkit.fit import Fit
 from vi_toolkit.guides import Guide, Mixture, NormalMixture
 from vi_toolkit.guides.mixture import COMPONENTS, NORMALS
 from vi_toolkit.mixtures._search import with_component
-from vi_toolkit.objectives import ReverseKL
 
 NUM_DRAWS = 1024
 
 
-def add_component(key: Key, fit: Fit, *, num_draws: int = NUM_DRAWS) -> GradientMethod:
+def add_component(key: Key, fit: Fit, *, num_draws: int = NUM_DRAWS) -> GradientMethod | MixtureNaturalGradient:
     """The method of a fit with one more component, which begins where the fit lacks mass; the rest begins as fitted.
 
     Candidates for the new component c come from two searches:
@@ -37,12 +37,12 @@ def add_component(key: Key, fit: Fit, *, num_draws: int = NUM_DRAWS) -> Gradient
 
     Args:
         key: a JAX random key.
-        fit: of a mixture, or of one component: any family that `Mixture` takes, fitted by `gradient`, or a normal
-            by `natural_gradient`, which goes on by stochastic gradients of reverse KL.
+        fit: of a mixture, or of one component: any family that `Mixture` takes, fitted by `gradient`, or normals by
+            `natural_gradient`.
         num_draws: weighted draws of each stretch.
 
     Returns:
-        The fit's method, over a guide of one more component, with its start. The target is sought here, so make the
+        The fit's method over a guide of one more component, with its start. The target is sought here, so make the
         next fit to the same one: ``vi.fit(key, fit.target, method)``.
 
     Raises:
@@ -63,14 +63,15 @@ def add_component(key: Key, fit: Fit, *, num_draws: int = NUM_DRAWS) -> Gradient
     check_key(key)
     check_instance(fit, Fit, "fit", "Pass what vi.fit returned.")
     num_draws = check_positive_int(num_draws, "num_draws")
-    kinds = (GradientMethod, NaturalGradient)
+    kinds = (GradientMethod, NaturalGradient, MixtureNaturalGradient)
     check_instance(fit.method, kinds, "fit.method", "Only fits by vi.gradient or vi.natural_gradient are continued.")
     method: Any = fit.method
-    if isinstance(method, NaturalGradient):
-        method = gradient(method.guide, ReverseKL())
     guide = as_mixture(method.guide)
     start = with_component(key, guide, params_of_mixture(method.guide, fit.params), fit.target, num_draws)
-    grown: GradientMethod = replace(method, guide=replace(guide, num_components=guide.num_components + 1), start=start)
+    larger = replace(guide, num_components=guide.num_components + 1)
+    if isinstance(method, NaturalGradient):
+        return MixtureNaturalGradient(cast(NormalMixture, larger), start)
+    grown: GradientMethod | MixtureNaturalGradient = replace(method, guide=larger, start=start)
     return grown
 
 

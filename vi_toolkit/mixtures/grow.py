@@ -14,6 +14,7 @@ from vi_toolkit._checks import check_instance, check_key, check_positive, check_
 from vi_toolkit._types import Key, Params, Scalar
 from vi_toolkit.algorithms import Method, natural_gradient
 from vi_toolkit.algorithms.gradient import GradientMethod
+from vi_toolkit.algorithms.mixture_natural_gradient import MixtureNaturalGradient
 from vi_toolkit.algorithms.natural_gradient import NaturalGradient
 from vi_toolkit.fit import Fit, fit
 from vi_toolkit.guides import Mixture, NormalMixture
@@ -72,7 +73,7 @@ def grow_mixture(
     max_components = check_positive_int(max_components, "max_components")
     tolerance = check_positive(tolerance, "tolerance")
     method = natural_gradient() if method is None else method
-    kinds = (GradientMethod, NaturalGradient)
+    kinds = (GradientMethod, NaturalGradient, MixtureNaturalGradient)
     check_instance(method, kinds, "method", "Make one with vi.gradient(guide, objective).")
     guide: Any = getattr(method, "guide", None)
     size = as_mixture(guide).num_components

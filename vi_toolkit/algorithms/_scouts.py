@@ -1,0 +1,153 @@
+"""Short climbs from several points: which has a top worth beginning at, and where to begin where none has."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from vi_toolkit._start import Climb, begin_climb, climb_on
+from vi_toolkit._types import Draws, Key, LogWeights, Scalar, Vector
+from vi_toolkit.algorithms._starting_points import first_scale
+from vi_toolkit.targets import Target
+
+NUM_CLIMBS = 7
+NEARER = (1.0, 0.5, 0.25)  # where a climb may begin: at a candidate, or on the way from it to the origin
+LONGEST = 40  # steps of a climb
+NEAR = 0.1  # nats that a quasi-Newton step still promises, below which a climb is at its top
+SAME_ELBO = 5.0  # nats between tops that are one
+SAME_PLACE = 25.0  # their squared distance, as the curvature of each has it
+SHARE = 0.5  # of the conditional standard deviations at a top
+LOOK_DRAWS = 4
+SCALES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # of a round normal
+SCALE_DRAWS = 8
+
+
+class Scouted(NamedTuple):
+    """What the climbs found, one entry for each."""
+
+    start: Float[Array, "climbs dim"]
+    start_value: Float[Array, " climbs"]  # log p~ there; -inf where it is not finite
+    top: Float[Array, "climbs dim"]
+    scale: Float[Array, "climbs dim"]  # conditional standard deviations at the top
+    elbo: Float[Array, " climbs"]  # about the top, by a few draws, less twice their spread; -inf where none was reached
+    apart: Float[Array, "climbs climbs"]  # squared distances between the tops, each in the other's curvature
+    gradients: Scalar  # spent
+
+    @property
+    def meet(self) -> Array:
+        """Whether most climbs reached a top, and two of them the same."""
+        reached = jnp.isfinite(self.elbo)
+        elbos = jnp.where(reached, self.elbo, 0.0)
+        same = (self.apart < SAME_PLACE) & (jnp.abs(elbos[:, None] - elbos) < SAME_ELBO)
+        same = same & reached[:, None] & reached & ~jnp.eye(len(reached), dtype=bool)
+        return (2 * reached.sum() > len(reached)) & same.any()
+
+
+class Place(NamedTuple):
+    """N(location, diag(scale^2)), to begin with."""
+
+    location: Vector
+    scale: Vector
+    gradients: Scalar  # spent on finding it
+
+
+def scouted_place(key: Key, target: Target, candidates: Draws) -> Place:
+    """At the top of the highest ELBO, if climbs meet; if not, round about the likeliest of their beginnings."""
+    key_climbs, key_scale = jax.random.split(key)
+    found = scout(key_climbs, target, candidates)
+    top = jnp.argmax(found.elbo)
+
+    def at_top(_: Key) -> Place:
+        return Place(found.top[top], SHARE * found.scale[top], jnp.zeros_like(found.gradients))
+
+    def at_start(key: Key) -> Place:
+        return round_place(key, target, found.start[jnp.argmax(found.start_value)])
+
+    place = jax.lax.cond(found.meet, at_top, at_start, key_scale)
+    return place._replace(gradients=found.gradients + place.gradients)
+
+
+def round_place(key: Key, target: Target, location: Vector) -> Place:
+    """As wide as the ELBO likes best."""
+    scale = first_scale(key, target, location, SCALES, SCALE_DRAWS)
+    return Place(location, jnp.full_like(location, scale), jnp.asarray(SCALE_DRAWS * len(SCALES) / 3, location.dtype))
+
+
+def scout(key: Key, target: Target, candidates: Draws) -> Scouted:
+    """Climbs from the first candidates until a step promises little, and looks at the ELBO about the tops.
+
+    Where a posterior has several modes, this tells them apart before anything is spent on one of them. In a hierarchy
+    the joint density climbs without bound as a group scale goes to zero, and climbs reach no top, or each one of its
+    own: tops count only where two climbs meet.
+    """
+    nearer = jnp.asarray(NEARER, candidates.dtype)[:, None, None] * candidates[:NUM_CLIMBS]
+    values = jax.vmap(jax.vmap(target.log_density))(nearer)
+    values = jnp.where(jnp.isnan(values), -jnp.inf, values)
+    likeliest = jnp.argmax(values, axis=0)
+    starts = jnp.take_along_axis(nearer, likeliest[None, :, None], axis=0)[0]
+    climbs, reached, spent = _climb(target, starts)
+    scale = 1 / jnp.sqrt(jax.vmap(_diagonal)(climbs))
+    half = jax.random.normal(key, (LOOK_DRAWS // 2, target.dim), starts.dtype)
+    noise = jnp.concatenate([half, -half])
+    elbo = jax.vmap(lambda z, s: _elbo(target, z, SHARE * s, noise))(climbs.z, scale)
+    elbo = jnp.where(reached & jnp.isfinite(elbo), elbo, -jnp.inf)
+    densities = values.size + LOOK_DRAWS * len(starts)
+    return Scouted(starts, values.max(axis=0), climbs.z, scale, elbo, _apart(climbs), spent + densities / 3)
+
+
+class _Party(NamedTuple):
+    taken: Array  # steps
+    climbs: Climb
+    active: Array
+    reached: Array
+    spent: Scalar
+
+
+def _climb(target: Target, starts: Draws) -> tuple[Climb, Array, Scalar]:
+    """All climbs where they ended, whether each reached a top, and the gradients that they spent."""
+
+    def goes_on(p: _Party) -> Array:
+        return (p.taken < LONGEST) & jnp.any(p.active)
+
+    def body(p: _Party) -> _Party:
+        new = jax.vmap(lambda climb: climb_on(target, climb, p.taken))(p.climbs)
+        climbs = jax.tree.map(lambda a, b: jnp.where(p.active.reshape(-1, *(1,) * (a.ndim - 1)), a, b), new, p.climbs)
+        at_top = p.active & (p.taken > 1) & (jax.vmap(_promise)(climbs) < NEAR)
+        active = p.active & ~at_top & ~jnp.isneginf(climbs.value)
+        return _Party(p.taken + 1, climbs, active, p.reached | at_top, p.spent + p.active.sum())
+
+    no = jnp.zeros(len(starts), bool)
+    begun = _Party(jnp.asarray(0), jax.vmap(begin_climb)(starts), ~no, no, jnp.zeros((), starts.dtype))
+    ended = jax.lax.while_loop(goes_on, body, begun)
+    return ended.climbs, ended.reached, ended.spent
+
+
+def _diagonal(climb: Climb) -> Vector:
+    """Of the curvature, as the climb knows it."""
+    return jnp.diagonal(climb.curvature) if climb.curvature.ndim else jnp.full_like(climb.z, climb.curvature)
+
+
+def _apart(climbs: Climb) -> Array:
+    """(a - b)^T C (a - b) of all pairs of tops, C the curvature of the one from which it is larger."""
+
+    def from_one(climb: Climb) -> Array:
+        x = climbs.z - climb.z
+        return jnp.sum(x * (x @ climb.curvature if climb.curvature.ndim else x * climb.curvature), axis=1)
+
+    each = jax.vmap(from_one)(climbs)
+    return jnp.maximum(each, each.T)
+
+
+def _promise(climb: Climb) -> Scalar:
+    """What a quasi-Newton step would gain if the curvature were right, in nats."""
+    step = climb.inverse @ climb.gradient if climb.inverse.ndim else climb.inverse * climb.gradient
+    return 0.5 * climb.gradient @ step
+
+
+def _elbo(target: Target, location: Vector, scale: Vector, noise: Draws) -> Scalar:
+    """Of N(location, diag(scale^2)) up to a constant, less twice the spread of log p~ over its draws."""
+    values: LogWeights = jax.vmap(target.log_density)(location + scale * noise)
+    return values.mean() - 2 * values.std() + jnp.log(scale).sum()
