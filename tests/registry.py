@@ -125,6 +125,7 @@ METHODS = {
     "gradient": lambda: vi.gradient(vi.FullRankNormal(), vi.ReverseKL(), num_draws=4),
     "natural gradient": lambda: vi.natural_gradient(),
     "natural gradient, mean field": lambda: vi.natural_gradient(vi.MeanFieldNormal()),
+    "natural gradient, mixture": lambda: vi.natural_gradient(vi.NormalMixture(2)),
     "Laplace": lambda: vi.laplace(),
     "Pathfinder": lambda: vi.pathfinder(2),
     "fixed draws": lambda: vi.fixed_draws(vi.MeanFieldNormal()),
@@ -132,6 +133,7 @@ METHODS = {
     "batch and match, low rank": lambda: vi.batch_and_match(rank=1),
     "Gaussian score matching": lambda: vi.gaussian_score_matching(),
     "SVGD": lambda: vi.svgd(6),
+    "restarts": lambda: vi.restarts(vi.natural_gradient(), 2, "stack"),
     "Stein mixture": lambda: vi.stein_mixture(vi.FullRankNormal(), 2),
 }
 

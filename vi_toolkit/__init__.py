@@ -22,6 +22,7 @@ from vi_toolkit.algorithms import (
     laplace as laplace,
     natural_gradient as natural_gradient,
     pathfinder as pathfinder,
+    restarts as restarts,
     stein_mixture as stein_mixture,
     svgd as svgd,
 )
@@ -189,6 +190,7 @@ __all__ = [
     "plot_fit",
     "plot_gallery",
     "plot_gradient_variance",
+    "restarts",
     "resume",
     "reweight",
     "save",
