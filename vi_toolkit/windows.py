@@ -29,6 +29,7 @@ from vi_toolkit.targets import Target
 
 SECONDS_PER_CALL = 0.25  # what an interrupt has to wait for
 MAX_SKIPPED = 0.5  # share of a window's steps that may be skipped before the fit is given up
+NEARER = (1e-6, 1e-3)  # of the way from the origin, for densities that overflow further out
 WINDOW_ARRAYS = ("window_end", "change", "noise", "rhat")  # the part of the history with one entry a window
 
 
@@ -84,7 +85,10 @@ class Log:
 
 
 def begin(key: Key, method: Method, target: Target) -> tuple[Checkpoint, Params, Start]:
-    """The state before the first step, and where it starts: uniform candidates, or the prior's where those fail."""
+    """The state before the first step, and where it starts.
+
+    Candidates are uniform on (-2, 2); where those fail, the prior's, and then uniform ones nearer to the origin.
+    """
     is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     kind = str(jax.random.key_impl(key)) if is_typed else "threefry2x32"
     data = np.asarray(jax.random.key_data(key) if is_typed else key)
@@ -93,9 +97,12 @@ def begin(key: Key, method: Method, target: Target) -> tuple[Checkpoint, Params,
     guide_key = stream(data, Purpose.GUIDE)
     state, params, start = begin_program(method, target, guide_key, uniform.astype(dtype), kind)
     if not bool(start.finite):
-        points = prior_draws(target, stream(data, Purpose.CANDIDATES, 1), kind)
-        if points is not None:
+        from_prior = prior_draws(target, stream(data, Purpose.CANDIDATES, 1), kind)
+        nearer = [(uniform * share).astype(dtype) for share in NEARER]
+        for points in nearer if from_prior is None else [from_prior, *nearer]:
             state, params, start = begin_program(method, target, guide_key, points, kind)
+            if bool(start.finite):
+                break
     return Checkpoint(data, kind, state), params, start
 
 

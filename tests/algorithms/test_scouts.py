@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import lambertw
 
 import vi_toolkit as vi
 from vi_toolkit.algorithms._scouts import (
@@ -103,3 +104,14 @@ def test_the_start_of_a_number_is_round_at_that_candidate():
         state, at = jax.jit(lambda m, t, c: m.init(jax.random.key(0), t, c))(method, target, jnp.asarray(CANDIDATES))
         np.testing.assert_array_equal(at.location, CANDIDATES[2])
         assert state.spent == 1 + SCALE_DRAWS * len(SCALES) / 3
+
+
+@pytest.mark.parametrize("method", [vi.natural_gradient(), vi.gradient(vi.MeanFieldNormal(), vi.ReverseKL())])
+def test_a_density_that_overflows_at_all_usual_starts_is_begun_near_the_origin(method):
+    """log p~ = -cosh x, x = 1e6 z + 3, has its best normal at E[x] = 0, sd^2 = s with s exp(s / 2) = 1."""
+    target = vi.from_log_density(lambda z: -jnp.sum(jnp.cosh(1e6 * z + 3)), dim=2)
+    assert not np.isfinite(float(target.log_density(jnp.full(2, 0.5))))
+    fit = vi.fit(jax.random.key(0), target, method)
+    assert fit.status is vi.Status.CONVERGED
+    np.testing.assert_allclose(1e6 * fit.posterior.mean, -3.0, atol=0.05)
+    np.testing.assert_allclose(1e12 * fit.posterior.variance, 2 * lambertw(0.5).real, rtol=0.05)

@@ -21,7 +21,7 @@ SAME_ELBO = 5.0  # nats between tops that are one
 SAME_PLACE = 25.0  # their squared distance, as the curvature of each has it
 SHARE = 0.5  # of the conditional standard deviations at a top
 LOOK_DRAWS = 4
-SCALES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # of a round normal
+SCALES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # of a round normal, in the spread of the candidates
 SCALE_DRAWS = 8
 
 
@@ -64,15 +64,16 @@ def scouted_place(key: Key, target: Target, candidates: Draws) -> Place:
         return Place(found.top[top], SHARE * found.scale[top], jnp.zeros_like(found.gradients))
 
     def at_start(key: Key) -> Place:
-        return round_place(key, target, found.start[jnp.argmax(found.start_value)])
+        return round_place(key, target, candidates, found.start[jnp.argmax(found.start_value)])
 
     place = jax.lax.cond(found.meet, at_top, at_start, key_scale)
     return place._replace(gradients=found.gradients + place.gradients)
 
 
-def round_place(key: Key, target: Target, location: Vector) -> Place:
-    """As wide as the ELBO likes best."""
-    scale = first_scale(key, target, location, SCALES, SCALE_DRAWS)
+def round_place(key: Key, target: Target, candidates: Draws, location: Vector) -> Place:
+    """About a location, as wide as the ELBO likes best."""
+    spread = jnp.sqrt(jnp.mean(candidates**2))
+    scale = first_scale(key, target, location, spread * jnp.asarray(SCALES, spread.dtype), SCALE_DRAWS)
     return Place(location, jnp.full_like(location, scale), jnp.asarray(SCALE_DRAWS * len(SCALES) / 3, location.dtype))
 
 

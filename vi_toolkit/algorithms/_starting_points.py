@@ -24,7 +24,7 @@ def starting_points(key: Key, candidates: Draws, count: int) -> Float[Array, "st
     return jnp.concatenate([candidates, one + shares * (other - one)])
 
 
-def first_scale(key: Key, target: Target, location: Vector, scales: Sequence[float], num_draws: int) -> Scalar:
+def first_scale(key: Key, target: Target, location: Vector, scales: Sequence[float] | Array, num_draws: int) -> Scalar:
     """The scale s, of a few, at which the ELBO of N(location, s^2 I) is highest by a few mirrored draws of each.
 
     Two standard deviations of log p~ are taken off the mean: with few draws a density whose far side falls steeply

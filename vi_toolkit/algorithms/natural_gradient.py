@@ -91,7 +91,7 @@ class NaturalGradient(SelfEnding):
         """Where to begin; climbs are made for the first start only."""
 
         def other(key: Key) -> Place:
-            return round_place(key, target, candidates[(jnp.asarray(self.start) - 1) % len(candidates)])
+            return round_place(key, target, candidates, candidates[(jnp.asarray(self.start) - 1) % len(candidates)])
 
         def first(key: Key) -> Place:
             return scouted_place(key, target, candidates)
