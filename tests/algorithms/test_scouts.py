@@ -18,8 +18,8 @@ from vi_toolkit.algorithms._scouts import (
     SCALE_DRAWS,
     SCALES,
     SHARE,
+    place,
     scout,
-    scouted_place,
 )
 
 CANDIDATES = np.random.default_rng(0).uniform(-2, 2, (8, 5))
@@ -27,7 +27,7 @@ LOOKS = NUM_CLIMBS * (len(NEARER) + LOOK_DRAWS) / 3  # gradients that all but th
 
 
 def scouted(target: vi.Target, candidates=CANDIDATES):
-    return jax.jit(lambda key, t, c: (scout(key, t, c), scouted_place(key, t, c)))(
+    return jax.jit(lambda key, t, c: (scout(jax.random.split(key)[0], t, c), place(key, t, c, 0)))(
         jax.random.key(0), target, jnp.asarray(candidates)
     )
 
@@ -35,18 +35,18 @@ def scouted(target: vi.Target, candidates=CANDIDATES):
 @pytest.mark.any_precision
 def test_climbs_on_a_gaussian_meet_at_its_mode_with_its_conditional_scales():
     sds = np.array([0.03, 0.1, 0.3, 1.0, 3.0])
-    found, place = scouted(vi.from_log_density(lambda z: -0.5 * jnp.sum(((z - 3 * sds) / sds) ** 2), dim=5))
+    found, at = scouted(vi.from_log_density(lambda z: -0.5 * jnp.sum(((z - 3 * sds) / sds) ** 2), dim=5))
     assert bool(found.meet)
-    assert np.all(np.abs(place.location / sds - 3) < 1)
-    chosen = place.scale / (SHARE * sds)
+    assert np.all(np.abs(at.location / sds - 3) < 1)
+    chosen = at.scale / (SHARE * sds)
     assert np.all((chosen > 0.5) & (chosen < 2))
 
 
 def test_climbs_end_early_where_they_are_at_the_top():
-    found, place = scouted(vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=5))
+    found, at = scouted(vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=5))
     assert NUM_CLIMBS * 2 <= found.gradients - LOOKS <= NUM_CLIMBS * 8
-    np.testing.assert_allclose(place.location, 0.0, atol=0.1)
-    assert place.gradients == found.gradients
+    np.testing.assert_allclose(at.location, 0.0, atol=0.1)
+    assert at.gradients == found.gradients
 
 
 def test_the_place_is_the_heavier_mode_though_the_other_is_higher():
@@ -58,9 +58,9 @@ def test_the_place_is_the_heavier_mode_though_the_other_is_higher():
         return jnp.logaddexp(narrow, wide)
 
     starts = np.concatenate([np.full((3, 2), -5.01), np.full((4, 2), 3.0)]) * np.array([1.0, 1.001])
-    found, place = scouted(vi.from_log_density(log_density, dim=2), starts)
+    found, at = scouted(vi.from_log_density(log_density, dim=2), starts)
     assert float(found.start_value.max()) > 2.0  # the slope of the narrow one is known
-    np.testing.assert_allclose(place.location, 5.0, atol=0.2)
+    np.testing.assert_allclose(at.location, 5.0, atol=0.2)
     np.testing.assert_allclose(found.elbo.max() - found.elbo[:3].max(), np.log(99), atol=1.5)
 
 
@@ -76,15 +76,15 @@ def eight_schools(z):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_hierarchy_whose_density_has_no_top_is_begun_round_and_where_the_climbs_began(seed):
     candidates = np.random.default_rng(seed).uniform(-2, 2, (8, 10))
-    found, place = scouted(vi.from_log_density(eight_schools, dim=10), candidates)
+    found, at = scouted(vi.from_log_density(eight_schools, dim=10), candidates)
     assert not bool(found.meet)
     likeliest = int(jnp.argmax(found.start_value))
-    np.testing.assert_array_equal(place.location, found.start[likeliest])
-    shares = place.location / candidates[likeliest]
+    np.testing.assert_array_equal(at.location, found.start[likeliest])
+    shares = at.location / candidates[likeliest]
     assert np.isclose(shares[0], NEARER).any()
     np.testing.assert_allclose(shares, shares[0])
-    assert np.all(place.scale == place.scale[0])
-    np.testing.assert_allclose(place.gradients - found.gradients, SCALE_DRAWS * len(SCALES) / 3)
+    assert np.all(at.scale == at.scale[0])
+    np.testing.assert_allclose(at.gradients - found.gradients, SCALE_DRAWS * len(SCALES) / 3)
 
 
 def test_places_where_the_density_is_not_finite_are_passed_over():
@@ -92,9 +92,9 @@ def test_places_where_the_density_is_not_finite_are_passed_over():
         return jnp.where(z[0] > 0, jnp.nan, -0.5 * jnp.sum((z + 1) ** 2))
 
     candidates = np.concatenate([np.full((4, 2), 1.0), np.full((3, 2), -0.5)])
-    found, place = scouted(vi.from_log_density(log_density, dim=2), candidates)
+    found, at = scouted(vi.from_log_density(log_density, dim=2), candidates)
     assert np.all(np.isneginf(found.elbo[:4]))
-    np.testing.assert_array_equal(place.location, [-0.5, -0.5])  # the climbs that reached a top are few
+    np.testing.assert_array_equal(at.location, [-0.5, -0.5])  # the climbs that reached a top are few
 
 
 def test_the_start_of_a_number_is_round_at_that_candidate():

@@ -51,30 +51,42 @@ class Place(NamedTuple):
 
     location: Vector
     scale: Vector
+    is_round: Array
     gradients: Scalar  # spent on finding it
 
 
-def scouted_place(key: Key, target: Target, candidates: Draws) -> Place:
-    """At the top of the highest ELBO, if climbs meet; if not, round about the likeliest of their beginnings."""
+def place(key: Key, target: Target, candidates: Draws, start: int | Array) -> Place:
+    """Where to begin: as climbs say, for start 0, or round at the n-th candidate."""
     key_climbs, key_scale = jax.random.split(key)
-    found = scout(key_climbs, target, candidates)
-    top = jnp.argmax(found.elbo)
+    none = jnp.zeros((), candidates.dtype)
 
-    def at_top(_: Key) -> Place:
-        return Place(found.top[top], SHARE * found.scale[top], jnp.zeros_like(found.gradients))
+    def given(_: Key) -> Place:
+        location = candidates[(jnp.asarray(start) - 1) % len(candidates)]
+        return Place(location, jnp.ones_like(location), jnp.asarray(True), none)
 
-    def at_start(key: Key) -> Place:
-        return round_place(key, target, candidates, found.start[jnp.argmax(found.start_value)])
+    def climbed(key: Key) -> Place:
+        return _climbed_place(scout(key, target, candidates))
 
-    place = jax.lax.cond(found.meet, at_top, at_start, key_scale)
-    return place._replace(gradients=found.gradients + place.gradients)
+    if isinstance(start, int):
+        found = (given if start > 0 else climbed)(key_climbs)
+    else:
+        found = jax.lax.cond(start > 0, given, climbed, key_climbs)
+
+    def widened(key: Key) -> Place:
+        """As wide as the ELBO likes best."""
+        spread = jnp.sqrt(jnp.mean(candidates**2))
+        scale = first_scale(key, target, found.location, spread * jnp.asarray(SCALES, none.dtype), SCALE_DRAWS)
+        gradients = found.gradients + SCALE_DRAWS * len(SCALES) / 3
+        return found._replace(scale=scale * jnp.ones_like(found.scale), gradients=gradients)
+
+    return jax.lax.cond(found.is_round, widened, lambda _: found, key_scale)
 
 
-def round_place(key: Key, target: Target, candidates: Draws, location: Vector) -> Place:
-    """About a location, as wide as the ELBO likes best."""
-    spread = jnp.sqrt(jnp.mean(candidates**2))
-    scale = first_scale(key, target, location, spread * jnp.asarray(SCALES, spread.dtype), SCALE_DRAWS)
-    return Place(location, jnp.full_like(location, scale), jnp.asarray(SCALE_DRAWS * len(SCALES) / 3, location.dtype))
+def _climbed_place(found: Scouted) -> Place:
+    """At the top of the highest ELBO, if climbs meet; if not, at the likeliest of their beginnings."""
+    top, start = jnp.argmax(found.elbo), jnp.argmax(found.start_value)
+    location = jnp.where(found.meet, found.top[top], found.start[start])
+    return Place(location, SHARE * found.scale[top], ~found.meet, found.gradients)
 
 
 def scout(key: Key, target: Target, candidates: Draws) -> Scouted:

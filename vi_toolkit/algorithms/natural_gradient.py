@@ -27,7 +27,7 @@ from vi_toolkit.algorithms._natural_trial import (
     shrunk,
 )
 from vi_toolkit.algorithms._score_regression import errors, regress, weights
-from vi_toolkit.algorithms._scouts import Place, round_place, scouted_place
+from vi_toolkit.algorithms._scouts import place
 from vi_toolkit.algorithms._settle import REACH, settle
 from vi_toolkit.algorithms._space import check_space
 from vi_toolkit.algorithms._trust_region import step_within
@@ -67,8 +67,7 @@ class NaturalGradient(SelfEnding):
         check_space(self.guide, target)
 
     def init(self, key: Key, target: Target, candidates: Draws) -> tuple[NaturalState, Start]:
-        place = self._place(key, target, candidates)
-        location, scale = place.location, place.scale
+        location, scale, _, gradients = place(key, target, candidates, self.start)
         value, score = jax.value_and_grad(target.log_density)(location)
         dim, dtype = target.dim, location.dtype
         first = Normal(location, jnp.diag(scale), jnp.diag(1 / scale))
@@ -81,24 +80,11 @@ class NaturalGradient(SelfEnding):
             radius=jnp.maximum(1.0, zero + dim / 4),
             refused=jnp.asarray(0),
             rested=jnp.asarray(0),
-            spent=zero + 1 + place.gradients,
+            spent=zero + 1 + gradients,
             outcome=jnp.asarray(Outcome.GOES_ON.value),
         )
         finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(score))
         return state, Start(location, scale, candidates[:NUM_STARTS], finite)
-
-    def _place(self, key: Key, target: Target, candidates: Draws) -> Place:
-        """Where to begin; climbs are made for the first start only."""
-
-        def other(key: Key) -> Place:
-            return round_place(key, target, candidates, candidates[(jnp.asarray(self.start) - 1) % len(candidates)])
-
-        def first(key: Key) -> Place:
-            return scouted_place(key, target, candidates)
-
-        if isinstance(self.start, int):
-            return other(key) if self.start > 0 else first(key)
-        return jax.lax.cond(self.start > 0, other, first, key)
 
     def batch(self, dim: int) -> int:
         """Draws a step: even, and more than the regression has coefficients for each score."""
