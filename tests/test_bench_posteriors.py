@@ -93,6 +93,18 @@ def test_order_of_an_autoguide_follows_its_sites() -> None:
     assert z[2].item() == sites["alpha"].item()
 
 
+def test_a_density_that_is_not_that_of_the_draws_is_a_failure() -> None:
+    problem = gaussian_problem()
+    right = fitted_distribution(dist.MultivariateNormal(jnp.asarray(MEAN), jnp.asarray(COVARIANCE)), gradients=1.0)
+
+    def too_low(key: jax.Array, num_draws: int) -> tuple[jax.Array, jax.Array]:
+        draws, log_q = right.sample(key, num_draws)
+        return draws, log_q - 2.0
+
+    with pytest.raises(FloatingPointError, match="negative"):
+        metrics.measure(replace(right, sample=too_low), problem, jax.random.key(0))
+
+
 def test_draws_alone_give_moments_alone() -> None:
     problem = gaussian_problem()
     found = metrics.measure(sampled_only(problem.draws, gradients=None), problem, jax.random.key(0))
@@ -221,7 +233,8 @@ def test_times_are_held_against_the_fastest_peer_that_is_near(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(None, "–"), ("inf", "∞"), (0.0123456, "0.0123"), (12345.6, "12,346"), (4e-5, "0.000")]
+    ("value", "shown"),
+    [(None, "–"), ("inf", "∞"), (0.0123456, "0.0123"), (12345.6, "12,346"), (4.05e23, "4e23"), (4e-5, "0.000")],
 )
 def test_numbers_are_short(value: object, shown: str) -> None:
     assert table.short(value) == shown

@@ -31,7 +31,8 @@ def measure(fitted: Fitted, problem: Problem, key: Any, num_draws: int = NUM_DRA
     evidence is in reverse_kl_se.
 
     Raises:
-        FloatingPointError: if q has draws, means or spreads that are not finite, or a spread of zero.
+        FloatingPointError: if q has draws, means or spreads that are not finite, or a spread of zero, or a density that
+            cannot be that of its draws, by which D(q‖p) would be negative.
     """
     draws, log_q = fitted.sample(key, num_draws)
     draws = np.asarray(draws, np.float64)
@@ -56,6 +57,8 @@ def _by_own_draws(problem: Problem, draws: np.ndarray, log_q: Any) -> dict[str, 
     if not np.isfinite(log_weights).all():
         return {"reverse_kl": float("inf"), "reverse_kl_se": None, "khat": float(smooth(log_weights).khat)}
     error = log_weights.std(ddof=1) / np.sqrt(len(log_weights))
+    if problem.log_evidence - log_weights.mean() < -max(1.0, 10 * error):
+        raise FloatingPointError("D(q||p) comes out negative: the density of q is not that of its draws.")
     return {
         "reverse_kl": float(problem.log_evidence - log_weights.mean()),
         "reverse_kl_se": float(np.hypot(error, problem.log_evidence_se)),

@@ -198,6 +198,8 @@ def short(value: Any) -> str:
     number = float(value)
     if isnan(number) or abs(number) == inf:
         return "∞" if number == inf else "–∞" if number == -inf else "nan"
+    if abs(number) >= 1e7:
+        return f"{number:.0e}".replace("e+", "e")
     if abs(number) >= 1e4:
         return f"{number:,.0f}"
     return f"{number:.0f}" if abs(number) >= 100 else f"{number:.3g}" if abs(number) >= 5e-4 else "0.000"

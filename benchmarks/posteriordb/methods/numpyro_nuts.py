@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -17,10 +17,10 @@ NUM_CHAINS, NUM_WARMUP, NUM_DRAWS = 4, 1_000, 1_000
 
 
 @cache
-def _sampler(model: Any) -> MCMC:
-    """One sampler a model, with its data as arguments: a second run compiles nothing."""
+def _sampler(model: Any, sizes: tuple[tuple[str, int], ...]) -> MCMC:
+    """One sampler a model, with its data as arguments; whole numbers, which shapes may depend on, are built in."""
     return MCMC(
-        NUTS(model),
+        NUTS(partial(model, **dict(sizes))),
         num_warmup=NUM_WARMUP,
         num_samples=NUM_DRAWS,
         num_chains=NUM_CHAINS,
@@ -31,11 +31,13 @@ def _sampler(model: Any) -> MCMC:
 
 
 def _fit(problem: Problem, seed: int) -> Fitted:
-    sampler = _sampler(problem.model)
+    sizes = {name: value for name, value in problem.arguments.items() if isinstance(value, int)}
+    arrays = {name: value for name, value in problem.arguments.items() if name not in sizes}
+    sampler = _sampler(problem.model, tuple(sizes.items()))
     fields = ("num_steps", "diverging")
-    sampler.warmup(jax.random.key(seed), extra_fields=fields, collect_warmup=True, **problem.arguments)
+    sampler.warmup(jax.random.key(seed), extra_fields=fields, collect_warmup=True, **arrays)
     spent = int(jnp.sum(sampler.get_extra_fields()["num_steps"]))
-    sampler.run(jax.random.fold_in(jax.random.key(seed), 1), extra_fields=fields, **problem.arguments)
+    sampler.run(jax.random.fold_in(jax.random.key(seed), 1), extra_fields=fields, **arrays)
     extra = sampler.get_extra_fields()
     spent += int(jnp.sum(extra["num_steps"]))
     sites = {site.name: sampler.get_samples()[site.name] for site in problem.target.sites}
