@@ -22,7 +22,7 @@ class RunsState(NamedTuple):
     facts: dict[str, RunValues]  # of the last step of each run
     outcomes: Array  # (runs,)
     weighed: Weighed
-    count: Array  # steps
+    taken: Array  # steps
     halves: Array  # of windows that were begun
     due: Array  # whether the runs are to be weighed after the next step, with all draws
     spent: Scalar  # gradients of the search for regions, to be counted with the first step

@@ -83,7 +83,7 @@ class Restarts(Method):
             facts=dict.fromkeys(self.method.tracked, each),
             outcomes=jnp.where(starts.finite, Outcome.GOES_ON.value, Outcome.DIVERGED.value).astype(int),
             weighed=Weighed(each, each, jnp.zeros((self.num, self.num), dtype)),
-            count=jnp.asarray(0, int),
+            taken=jnp.asarray(0, int),
             halves=jnp.asarray(0, int),
             due=jnp.asarray(False),
             spent=jnp.asarray(search_gradients(self.num), dtype),
@@ -119,9 +119,9 @@ class Restarts(Method):
         runs, facts = kept_where(~going, (state.runs, state.facts), (runs, facts))
         outcomes = jnp.where(going, jax.vmap(self.method.outcome)(runs), state.outcomes).astype(int)
         ended = jnp.all(outcomes != Outcome.GOES_ON.value)
-        full, count = ended | state.due, state.count + 1
-        state = state._replace(runs=runs, facts=facts, outcomes=outcomes, count=count, due=jnp.asarray(False))
-        early = jnp.any(count == EARLY)
+        full, taken = ended | state.due, state.taken + 1
+        state = state._replace(runs=runs, facts=facts, outcomes=outcomes, taken=taken, due=jnp.asarray(False))
+        early = jnp.any(taken == EARLY)
         blocks = jnp.where(full, BLOCKS, early)
         weighed = jax.lax.cond(
             full | early,
@@ -132,7 +132,7 @@ class Restarts(Method):
         )
         combining = state.spent + blocks * BLOCK * self.num / 3
         if self.ends_itself:  # a run that failed may look for a way out without end
-            hopeless = jnp.isneginf(weighed.elbo) & (count >= GIVEN_UP)
+            hopeless = jnp.isneginf(weighed.elbo) & (taken >= GIVEN_UP)
             outcomes = jnp.where(going & hopeless, Outcome.DIVERGED.value, outcomes).astype(int)
         state = state._replace(weighed=weighed, outcomes=outcomes, spent=jnp.zeros_like(state.spent))
         state = state._replace(outcome=jnp.where(ended, self._outcome(state), state.outcome))
