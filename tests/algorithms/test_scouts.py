@@ -15,12 +15,11 @@ from vi_toolkit.algorithms._scouts import (
     LOOK_DRAWS,
     NEARER,
     NUM_CLIMBS,
-    SCALE_DRAWS,
-    SCALES,
     SHARE,
     place,
     scout,
 )
+from vi_toolkit.algorithms._starting_points import SCALE_DRAWS, SCALES
 
 CANDIDATES = np.random.default_rng(0).uniform(-2, 2, (8, 5))
 LOOKS = NUM_CLIMBS * (len(NEARER) + LOOK_DRAWS) / 3  # gradients that all but the climbs cost

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from vi_toolkit._types import LogWeights, Scalar, Vector
+from vi_toolkit.algorithms._each import where_each
 from vi_toolkit.algorithms._known_points import Normal, Points, View
 from vi_toolkit.algorithms._mixture_state import Mixture, divergence, seen_by
 from vi_toolkit.algorithms._natural_trial import seen_back
@@ -166,9 +167,7 @@ def _stepped(mixture: Mixture, steps: Step, objective: Vector, known: Array, mov
     """The mixture with new weights, and with the components that move where their steps end."""
     new = jax.vmap(seen_back)(mixture.normals, steps.mean, steps.covariance)
     sound = jnp.all(jnp.isfinite(new.inverse), axis=(1, 2)) & jnp.all(jnp.isfinite(new.location), axis=1)
-    normals = jax.tree.map(
-        lambda a, b: jnp.where((moves & sound).reshape(-1, *[1] * (a.ndim - 1)), a, b), new, mixture.normals
-    )
+    normals = where_each(moves & sound, new, mixture.normals)
     return Mixture(reweighed(mixture.log_weights, objective, known), normals)
 
 

@@ -14,12 +14,10 @@ from vi_toolkit._start import Start
 from vi_toolkit._types import Draws, Key, Scalar
 from vi_toolkit.algorithms._known_points import Normal
 from vi_toolkit.algorithms._mixture_state import Mixture, divergence
-from vi_toolkit.algorithms._starting_points import first_scale, starting_points
+from vi_toolkit.algorithms._starting_points import SCALE_DRAWS, SCALES, first_scale, starting_points
 from vi_toolkit.targets import Target
 
 CLIMBS = 8  # at least, and four for each component
-SCALES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # of the first normals
-SCALE_DRAWS = 8
 SAME = 1e-3  # nats
 
 

@@ -13,6 +13,12 @@ from vi_toolkit._types import Draws, LogWeights, Scalar
 from vi_toolkit.algorithms._known_points import Normal, Points
 from vi_toolkit.algorithms._settle import REACH
 
+ACCURACY = 0.02  # nats that the finite number of points may cost
+MEAN_ACCURACY = 0.03  # standard deviations by which it may move a mean
+RETREAT = 4  # steps refused in a row, after which the normal that they were compared with is doubted
+PATIENCE = 40
+DISTANCES = (("length", "length of the next step"), ("accuracy", "left open by the number of points"))
+
 
 class Trial(NamedTuple):
     """The last normal that was kept, and what was hoped of the next."""
@@ -84,3 +90,32 @@ def seen_back(anchor: Normal, mean: Array, covariance: Array) -> Normal:
 
 def shrunk(q: Normal) -> Normal:
     return Normal(q.location, 0.5 * q.factor, 2 * q.inverse)
+
+
+def batch_size(dim: int) -> int:
+    """Draws of a normal a step: even, and more than the regression has coefficients for each score."""
+    return max(16, 2 * round(1.25 * dim))
+
+
+def rounding(elbo: Scalar) -> Scalar:
+    """What the floats at hand leave open of log densities of that size, in nats."""
+    return jnp.abs(elbo) * float(np.finfo(elbo.dtype).eps)
+
+
+def words(history: dict[str, np.ndarray], which_mean: str) -> list[str]:
+    """What the end of a history says against a fit: too few points, or too few digits."""
+    if not len(history["elbo"]):
+        return []
+    said = []
+    accuracy, mean, lost = (float(history[name][-1]) for name in ("accuracy", "mean_accuracy", "rounding"))
+    if accuracy > 5 * ACCURACY or mean > 5 * MEAN_ACCURACY:
+        said.append(
+            f"The draws that were kept leave the fit uncertain by {accuracy:.2g} nats, and {which_mean} by {mean:.2g} "
+            "standard deviations."
+        )
+    if lost > ACCURACY:
+        said.append(
+            f"In {history['elbo'].dtype} the log density is known to {lost:.2g} nats only. Switch on float64: "
+            'jax.config.update("jax_enable_x64", True).'
+        )
+    return said

@@ -29,15 +29,6 @@ class RunsState(NamedTuple):
     outcome: Array  # of all
 
 
-def kept_where(ended: Array, old: Any, new: Any) -> Any:
-    """The old entries of the runs that have ended, the new ones of all others."""
-
-    def keep(new: Array, old: Array) -> Array:
-        return jnp.where(ended.reshape(-1, *(1,) * (old.ndim - 1)), old, new)
-
-    return jax.tree.map(keep, new, old)
-
-
 def strong(tree: Any) -> Any:
     """The same arrays with dtypes of their own: a weak one would compile a second program."""
     return jax.tree.map(lambda leaf: leaf if _is_key(leaf) else jnp.asarray(leaf).astype(leaf.dtype), tree)

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from vi_toolkit._start import Climb, begin_climb, climb_on
 from vi_toolkit._types import Draws, Key, LogWeights, Scalar, Vector
-from vi_toolkit.algorithms._starting_points import first_scale
+from vi_toolkit.algorithms._each import where_each
+from vi_toolkit.algorithms._starting_points import SCALE_DRAWS, SCALES, first_scale
 from vi_toolkit.targets import Target
 
 NUM_CLIMBS = 7
@@ -21,8 +22,6 @@ SAME_ELBO = 5.0  # nats between tops that are one
 SAME_PLACE = 25.0  # their squared distance, as the curvature of each has it
 SHARE = 0.5  # of the conditional standard deviations at a top
 LOOK_DRAWS = 4
-SCALES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # of a round normal, in the spread of the candidates
-SCALE_DRAWS = 8
 
 
 class Scouted(NamedTuple):
@@ -127,7 +126,7 @@ def _climb(target: Target, starts: Draws) -> tuple[Climb, Array, Scalar]:
 
     def body(p: _Party) -> _Party:
         new = jax.vmap(lambda climb: climb_on(target, climb, p.taken))(p.climbs)
-        climbs = jax.tree.map(lambda a, b: jnp.where(p.active.reshape(-1, *(1,) * (a.ndim - 1)), a, b), new, p.climbs)
+        climbs = where_each(p.active, new, p.climbs)
         at_top = p.active & (p.taken > 1) & (jax.vmap(_promise)(climbs) < NEAR)
         active = p.active & ~at_top & ~jnp.isneginf(climbs.value)
         return _Party(p.taken + 1, climbs, active, p.reached | at_top, p.spent + p.active.sum())

@@ -11,6 +11,9 @@ from jaxtyping import Array, Float
 from vi_toolkit._types import Draws, Key, Scalar, Vector
 from vi_toolkit.targets import Target
 
+SCALES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)  # of a round normal, that a search tries
+SCALE_DRAWS = 8  # at each
+
 
 def starting_points(key: Key, candidates: Draws, count: int) -> Float[Array, "starts dim"]:
     """The first candidates; beyond their number, points between two of them, each coordinate on its own."""

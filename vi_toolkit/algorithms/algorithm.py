@@ -59,6 +59,15 @@ class Method(ABC):
         return False
 
     @property
+    def spreads(self) -> bool:
+        """Whether it begins at many of its candidates at once, rather than at one of them."""
+        return False
+
+    def as_one_of_many(self) -> Method:
+        """The method for one of several runs, each with candidates of its own, which need no search among them."""
+        return self
+
+    @property
     @abstractmethod
     def tracked(self) -> tuple[str, ...]:
         """The names of the scalars that a step gives for the history."""
@@ -90,9 +99,9 @@ class Method(ABC):
         Runs between compiled programs, on plain arrays.
         """
 
+    @abstractmethod
     def set_back(self, state: State) -> State:
         """The state at the average of the window before, for a window that went wrong; also between programs."""
-        return state
 
     @abstractmethod
     def latest(self, state: State) -> Params:
@@ -145,6 +154,9 @@ class SelfEnding(Method):
         return Turn(self.latest(state), nothing, nothing, jnp.ones(()))
 
     def next_window(self, state: State, average: Params, pace: float) -> State:
+        return state
+
+    def set_back(self, state: State) -> State:
         return state
 
     def num_gradients(self, target: Target, history: dict[str, Any]) -> float:

@@ -124,19 +124,21 @@ class GradientMethod(Method):
     def searches_rate(self) -> bool:
         return self.optimizer is None
 
+    @property
+    def spreads(self) -> bool:
+        return self.guide.stratified
+
     def next_window(self, state: GradientState, average: Params, pace: float) -> GradientState:
         rate = np.asarray(state.learning_rate) * np.asarray(pace, state.learning_rate.dtype)
         state = state._replace(averages=state.averages._replace(before=average), learning_rate=rate)
-        return state if pace < 1 else self._with_fresh_memory(state)
+        if pace < 1 or self.optimizer is not None:
+            return state
+        # On its way, Adam forgets at every turn, lest the gradients that it began with hold it up.
+        return state._replace(optimizer=jax.tree.map(np.zeros_like, state.optimizer))
 
     def set_back(self, state: GradientState) -> GradientState:
-        return self._with_fresh_memory(state._replace(params=state.averages.before))
-
-    def _with_fresh_memory(self, state: GradientState) -> GradientState:
-        """On its way, Adam forgets at every turn, lest the gradients that it began with hold it up."""
-        if self.optimizer is not None:
-            return state
-        return state._replace(optimizer=jax.tree.map(np.zeros_like, state.optimizer))
+        before = state.averages.before
+        return state._replace(params=before, optimizer=self.transformation.init(before))
 
     def latest(self, state: GradientState) -> Params:
         return state.params

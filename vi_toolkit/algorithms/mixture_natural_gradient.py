@@ -16,21 +16,30 @@ from numpyro.distributions import Distribution
 from vi_toolkit import _start
 from vi_toolkit._start import Start
 from vi_toolkit._types import Draws, Key, Params, Scalar
+from vi_toolkit.algorithms._each import where_each
 from vi_toolkit.algorithms._known_points import Points, add, no_points
 from vi_toolkit.algorithms._mixture_move import MixtureMove, move
 from vi_toolkit.algorithms._mixture_start import found, of_params
 from vi_toolkit.algorithms._mixture_state import Batch, Mixture, MixtureState, elbo, own_objectives
-from vi_toolkit.algorithms._natural_trial import Trial, judge, shrunk
+from vi_toolkit.algorithms._natural_trial import (
+    ACCURACY,
+    DISTANCES,
+    MEAN_ACCURACY,
+    PATIENCE,
+    RETREAT,
+    Trial,
+    batch_size,
+    judge,
+    rounding,
+    shrunk,
+    words,
+)
 from vi_toolkit.algorithms._space import check_space
 from vi_toolkit.algorithms.algorithm import Outcome, SelfEnding
 from vi_toolkit.guides import FullRankNormal, MeanFieldNormal, NormalMixture
 from vi_toolkit.guides.noise import quasi_random
 from vi_toolkit.targets import Target
 
-ACCURACY = 0.02  # nats that the finite number of points may cost
-MEAN_ACCURACY = 0.03  # standard deviations by which it may move the mean
-RETREAT = 4  # steps refused in a row, after which the normal that they were compared with is doubted
-PATIENCE = 40
 KNOWN = 4096  # points that are kept
 
 
@@ -39,10 +48,7 @@ KNOWN = 4096  # points that are kept
 class MixtureNaturalGradient(SelfEnding):
     """Natural-gradient steps of a mixture of normals; made by `natural_gradient`."""
 
-    distances: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("length", "length of the next step"),
-        ("accuracy", "left open by the number of points"),
-    )
+    distances: ClassVar[tuple[tuple[str, str], ...]] = DISTANCES
     guide: NormalMixture
     start: Params | None = None
 
@@ -54,6 +60,10 @@ class MixtureNaturalGradient(SelfEnding):
     @property
     def tracked(self) -> tuple[str, ...]:
         return ("loss", "elbo", "ok", "gradients", "length", "accuracy", "mean_accuracy", "rounding")
+
+    @property
+    def spreads(self) -> bool:
+        return True
 
     def check(self, target: Target) -> None:
         self.guide.check(target.dim)
@@ -68,7 +78,7 @@ class MixtureNaturalGradient(SelfEnding):
             factor = self.family.factor(components).matrix()
             first = of_params(key, self.start["log_weights"], components["location"], factor)
             start, spent = _start.no_search(target, first.normals.location), jnp.zeros((), dtype)
-        batch, zeros = self.batch(dim), jnp.zeros(size, dtype)
+        batch, zeros = batch_size(dim), jnp.zeros(size, dtype)
         state = MixtureState(
             proposal=first,
             anchors=first,
@@ -84,29 +94,25 @@ class MixtureNaturalGradient(SelfEnding):
         )
         return state, start
 
-    def batch(self, dim: int) -> int:
-        """Draws of each component a step: even, and more than the regression has coefficients for each score."""
-        return max(16, 2 * round(1.25 * dim))
-
     def num_batches(self, dim: int) -> int:
         """How many of them are kept, of all components together."""
         size = self.guide.num_components
-        return size * max(8, min(64, KNOWN // (size * self.batch(dim))))
+        return size * max(8, min(64, KNOWN // (size * batch_size(dim))))
 
     def step(self, key: Key, state: MixtureState, target: Target) -> tuple[MixtureState, dict[str, Scalar]]:
         batch, score = self._look(key, state.proposal, target)
         points = _added(state.points, state.proposal, batch, score)
         kept, radius = _judged(state, batch)
-        normals, batch = _where(kept, (state.proposal.normals, batch), (state.anchors.normals, state.batch))
+        normals, batch = where_each(kept, (state.proposal.normals, batch), (state.anchors.normals, state.batch))
         anchors = Mixture(state.proposal.log_weights, normals)
         refused = jnp.where(kept, 0, state.refused + 1)
         # A normal that keeps being preferred to its neighbours owes that to draws that missed where it fails.
         finite = jnp.all(jnp.isfinite(batch.value), axis=1)
         lost = ~finite | (refused % RETREAT == RETREAT - 1)
-        moved = move(points, anchors, radius, ~finite, self.batch(target.dim), self.family.diagonal)
+        moved = move(points, anchors, radius, ~finite, batch_size(target.dim), self.family.diagonal)
         bound = elbo(anchors, batch)
         smaller = jax.vmap(shrunk)(normals)
-        following = moved.following._replace(normals=_where(lost, smaller, moved.following.normals))
+        following = moved.following._replace(normals=where_each(lost, smaller, moved.following.normals))
         batch = batch._replace(value=jnp.where(lost[:, None], -jnp.inf, batch.value))
         rested = state.rested + (jnp.all(kept | ~anchors.counts) & moved.rests)
         ended = self._outcome(state, moved, bound, kept, refused, rested, anchors)
@@ -118,9 +124,9 @@ class MixtureNaturalGradient(SelfEnding):
             "length": moved.total_length,
             "accuracy": moved.accuracy,
             "mean_accuracy": moved.mean_accuracy,
-            "rounding": jnp.abs(bound) * float(np.finfo(bound.dtype).eps),
+            "rounding": rounding(bound),
         }
-        anchors = anchors._replace(normals=_where(lost, smaller, anchors.normals))
+        anchors = anchors._replace(normals=where_each(lost, smaller, anchors.normals))
         none = jnp.zeros_like(state.spent)
         return MixtureState(
             following, anchors, batch, moved.gain, moved.length, points, radius, refused, rested, none, ended
@@ -130,7 +136,7 @@ class MixtureNaturalGradient(SelfEnding):
         """Draws of every component, and the target there."""
         keys = jax.random.split(key, self.guide.num_components)
         dim, dtype = target.dim, q.log_weights.dtype
-        half = jax.vmap(lambda key: quasi_random(key, self.batch(dim) // 2, dim, dtype))(keys)
+        half = jax.vmap(lambda key: quasi_random(key, batch_size(dim) // 2, dim, dtype))(keys)
         noise = jnp.concatenate([half, -half], axis=1)
         z = q.normals.location[:, None] + noise @ jnp.swapaxes(q.normals.factor, 1, 2)
         value, score = jax.vmap(jax.vmap(jax.value_and_grad(target.log_density)))(z)
@@ -164,21 +170,7 @@ class MixtureNaturalGradient(SelfEnding):
         return self.guide.distribution(params)
 
     def warnings(self, history: dict[str, np.ndarray]) -> list[str]:
-        if not len(history["elbo"]):
-            return []
-        said = []
-        accuracy, mean, rounding = (float(history[n][-1]) for n in ("accuracy", "mean_accuracy", "rounding"))
-        if accuracy > 5 * ACCURACY or mean > 5 * MEAN_ACCURACY:
-            said.append(
-                f"The draws that were kept leave the fit uncertain by {accuracy:.2g} nats, and its mean by {mean:.2g} "
-                "standard deviations."
-            )
-        if rounding > ACCURACY:
-            said.append(
-                f"In {history['elbo'].dtype} the log density is known to {rounding:.2g} nats only. Switch on float64: "
-                'jax.config.update("jax_enable_x64", True).'
-            )
-        return said
+        return words(history, "its mean")
 
 
 def _added(points: Points, q: Mixture, batch: Batch, score: Array) -> Points:
@@ -201,8 +193,3 @@ def _judged(state: MixtureState, batch: Batch) -> tuple[Array, Array]:
     loses = jnp.abs(state.gain) - state.gain
     trial = Trial(state.anchors.normals, before, error_before, jnp.abs(state.gain), state.length)
     return jax.vmap(judge)(trial, after + loses, error, state.radius)
-
-
-def _where(chosen: Array, new: Any, old: Any) -> Any:
-    """Leaf by leaf and component by component."""
-    return jax.tree.map(lambda a, b: jnp.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, cast
 
@@ -18,13 +18,21 @@ from vi_toolkit._start import NUM_STARTS, Start
 from vi_toolkit._types import Draws, Key, LogWeights, Params, Scalar
 from vi_toolkit.algorithms._known_points import Normal, Points, add, no_points, seen_from
 from vi_toolkit.algorithms._natural_trial import (
+    ACCURACY,
+    DISTANCES,
+    MEAN_ACCURACY,
+    PATIENCE,
+    RETREAT,
     Move,
     NaturalState,
     Trial,
+    batch_size,
     elbo_of_pairs,
     judge,
+    rounding,
     seen_back,
     shrunk,
+    words,
 )
 from vi_toolkit.algorithms._score_regression import errors, regress, weights
 from vi_toolkit.algorithms._scouts import place
@@ -37,12 +45,6 @@ from vi_toolkit.guides import FullRankNormal, Guide, MeanFieldNormal, NormalMixt
 from vi_toolkit.guides.noise import quasi_random
 from vi_toolkit.targets import Target
 
-ACCURACY = 0.02  # nats that the finite number of points may cost
-MEAN_ACCURACY = 0.03  # standard deviations by which it may move a mean
-RETREAT = 4  # steps refused in a row, after which the normal that they were compared with is doubted
-PATIENCE = 40
-
-
 NormalGuide = FullRankNormal | MeanFieldNormal
 
 
@@ -51,16 +53,16 @@ NormalGuide = FullRankNormal | MeanFieldNormal
 class NaturalGradient(SelfEnding):
     """Natural-gradient steps of a normal guide; made by `natural_gradient`."""
 
-    distances: ClassVar[tuple[tuple[str, str], ...]] = (
-        ("length", "length of the next step"),
-        ("accuracy", "left open by the number of points"),
-    )
+    distances: ClassVar[tuple[tuple[str, str], ...]] = DISTANCES
     guide: NormalGuide
     start: int | Array = 0  # where climbs from all candidates say, or round at the n-th candidate
 
     @property
     def tracked(self) -> tuple[str, ...]:
         return ("loss", "elbo", "ok", "gradients", "length", "radius", "accuracy", "mean_accuracy", "rounding")
+
+    def as_one_of_many(self) -> NaturalGradient:
+        return replace(self, start=1)
 
     def check(self, target: Target) -> None:
         self.guide.check(target.dim)
@@ -72,7 +74,7 @@ class NaturalGradient(SelfEnding):
         dim, dtype = target.dim, location.dtype
         first = Normal(location, jnp.diag(scale), jnp.diag(1 / scale))
         zero = jnp.zeros((), dtype)
-        points = no_points(self.num_batches(dim), self.batch(dim), dim, dtype)
+        points = no_points(self.num_batches(dim), batch_size(dim), dim, dtype)
         state = NaturalState(
             proposal=first,
             trial=Trial(first, zero - jnp.inf, zero, zero, zero),
@@ -86,13 +88,9 @@ class NaturalGradient(SelfEnding):
         finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(score))
         return state, Start(location, scale, candidates[:NUM_STARTS], finite)
 
-    def batch(self, dim: int) -> int:
-        """Draws a step: even, and more than the regression has coefficients for each score."""
-        return max(16, 2 * round(1.25 * dim))
-
     def num_batches(self, dim: int) -> int:
         """How many of them are kept."""
-        return max(16, min(64, 4096 // self.batch(dim)))
+        return max(16, min(64, 4096 // batch_size(dim)))
 
     def step(self, key: Key, state: NaturalState, target: Target) -> tuple[NaturalState, dict[str, Scalar]]:
         z, value, score, elbo, error = self._look(key, state.proposal, target)
@@ -122,7 +120,7 @@ class NaturalGradient(SelfEnding):
             "radius": radius,
             "accuracy": move.accuracy,
             "mean_accuracy": move.mean_accuracy,
-            "rounding": jnp.abs(elbo) * float(np.finfo(elbo.dtype).eps),
+            "rounding": rounding(elbo),
         }
         trial = Trial(anchor, jnp.where(lost, -jnp.inf, elbo), error, move.gain, move.length)
         none = jnp.zeros_like(state.spent)
@@ -130,7 +128,7 @@ class NaturalGradient(SelfEnding):
 
     def _look(self, key: Key, q: Normal, target: Target) -> tuple[Draws, LogWeights, Draws, Scalar, Scalar]:
         """A batch of q, the target there, and the ELBO with its standard error."""
-        half = quasi_random(key, self.batch(target.dim) // 2, target.dim, q.location.dtype)
+        half = quasi_random(key, batch_size(target.dim) // 2, target.dim, q.location.dtype)
         noise = jnp.concatenate([half, -half])
         z = q.location + noise @ q.factor.T
         value, score = jax.vmap(jax.value_and_grad(target.log_density))(z)
@@ -144,7 +142,7 @@ class NaturalGradient(SelfEnding):
         quadratic = regress(view, here, zero, diagonal)
         uncertain = errors(quadratic, here, diagonal)
         plain = step_within(quadratic.slope, quadratic.curvature, radius)
-        settled = settle(view, self.batch(len(zero)), diagonal)
+        settled = settle(view, batch_size(len(zero)), diagonal)
         near = (plain.damping == 0) & (plain.divergence < REACH)
         mean, covariance, length = jax.tree.map(
             partial(jnp.where, near),
@@ -189,21 +187,7 @@ class NaturalGradient(SelfEnding):
         return self.guide.distribution(params)
 
     def warnings(self, history: dict[str, np.ndarray]) -> list[str]:
-        if not len(history["elbo"]):
-            return []
-        said = []
-        accuracy, mean, rounding = (float(history[n][-1]) for n in ("accuracy", "mean_accuracy", "rounding"))
-        if accuracy > 5 * ACCURACY or mean > 5 * MEAN_ACCURACY:
-            said.append(
-                f"The draws that were kept leave the fit uncertain by {accuracy:.2g} nats, and a mean by {mean:.2g} "
-                "standard deviations."
-            )
-        if rounding > ACCURACY:
-            said.append(
-                f"In {history['elbo'].dtype} the log density is known to {rounding:.2g} nats only. Switch on float64: "
-                'jax.config.update("jax_enable_x64", True).'
-            )
-        return said
+        return words(history, "a mean")
 
 
 def natural_gradient(

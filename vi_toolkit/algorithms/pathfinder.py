@@ -64,6 +64,10 @@ class Pathfinder(SelfEnding):
     def tracked(self) -> tuple[str, ...]:
         return ("loss", "elbo", "ok", "gradients", "khat", "bad_starts", "lost_paths", "largest_weight")
 
+    @property
+    def spreads(self) -> bool:
+        return True
+
     def check(self, target: Target) -> None:
         check_continuous(target, "vi.pathfinder()")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,18 +17,15 @@ from vi_toolkit._checks import check_instance, check_positive_int, describe
 from vi_toolkit._start import Start
 from vi_toolkit._types import Draws, Key, Params, Scalar
 from vi_toolkit.algorithms._diverse_starts import diverse_candidates, search_gradients
+from vi_toolkit.algorithms._each import where_each
 from vi_toolkit.algorithms._run_mixture import leading, run_mixture
-from vi_toolkit.algorithms._run_state import RunsState, apart, kept_where, strong, together, words_of_runs
+from vi_toolkit.algorithms._run_state import RunsState, apart, strong, together, words_of_runs
 from vi_toolkit.algorithms._stacking import BLOCK, BLOCKS, MAX_ASCENTS, NONE, RunDraws, RunValues, Weighed, weigh
 from vi_toolkit.algorithms.algorithm import Method, Outcome, Turn
 from vi_toolkit.algorithms.natural_gradient import NaturalGradient
-from vi_toolkit.algorithms.pathfinder import Pathfinder
-from vi_toolkit.algorithms.stein_mixture import SteinMixture
-from vi_toolkit.algorithms.svgd import SteinDescent
 from vi_toolkit.targets import Target
 
 ASCENTS = {"best": 0, "mixture": 1, "stack": MAX_ASCENTS}  # steps from equal weights
-MANY_PLACES = (Pathfinder, SteinMixture, SteinDescent)  # that spread over all their candidates
 EARLY = 4 ** np.arange(10)  # steps after which the runs are weighed with few draws, for fits that are cut short
 ALIKE = 0.01  # nats, within which a run that converged is preferred
 AFTERWARDS = {
@@ -74,8 +71,9 @@ class Restarts(Method):
 
     def init(self, key: Key, target: Target, candidates: Draws) -> tuple[RunsState, Start]:
         key_regions, key_runs = jax.random.split(key)
-        regions = diverse_candidates(key_regions, target, candidates, self.num, self._spreads)
-        runs, starts = jax.vmap(partial(self._begin, target))(jax.random.split(key_runs, self.num), regions)
+        regions = diverse_candidates(key_regions, target, candidates, self.num, self.method.spreads)
+        one = self.method.as_one_of_many() if self.num > 1 else self.method
+        runs, starts = jax.vmap(one.init, in_axes=(0, None, 0))(jax.random.split(key_runs, self.num), target, regions)
         dtype = starts.location.dtype
         each = jnp.zeros(self.num, dtype)
         state = RunsState(
@@ -91,18 +89,6 @@ class Restarts(Method):
         )
         return state, jax.tree.map(lambda leaf: leaf[jnp.argmax(starts.finite)], starts)
 
-    @property
-    def _spreads(self) -> bool:
-        """Whether a run has many places to begin at, rather than one."""
-        guide = getattr(self.method, "guide", None)
-        return isinstance(self.method, MANY_PLACES) or getattr(guide, "stratified", False)
-
-    def _begin(self, target: Target, key: Key, candidates: Draws) -> tuple[Any, Start]:
-        method = self.method
-        if isinstance(method, NaturalGradient) and self.num > 1:  # at its candidate, without climbs of its own
-            method = replace(method, start=1)
-        return method.init(key, target, candidates)
-
     def begin_half(self, state: RunsState) -> RunsState:
         if self.ends_itself:
             return state
@@ -116,7 +102,7 @@ class Restarts(Method):
         # All runs share their noise: it costs as much as all else in a step, and what differs is where they are.
         runs, facts = jax.vmap(self.method.step, in_axes=(None, 0, None))(key_runs, state.runs, target)
         facts = {name: value.astype(state.facts["loss"].dtype) for name, value in facts.items()}
-        runs, facts = kept_where(~going, (state.runs, state.facts), (runs, facts))
+        runs, facts = where_each(going, (runs, facts), (state.runs, state.facts))
         outcomes = jnp.where(going, jax.vmap(self.method.outcome)(runs), state.outcomes).astype(int)
         ended = jnp.all(outcomes != Outcome.GOES_ON.value)
         full, taken = ended | state.due, state.taken + 1

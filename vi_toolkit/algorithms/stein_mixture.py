@@ -69,6 +69,10 @@ class SteinMixture(Method):
     def tracked(self) -> tuple[str, ...]:
         return ("loss", "ok", "elbo")
 
+    @property
+    def spreads(self) -> bool:
+        return True
+
     def check(self, target: Target) -> None:
         self.guide.check(target.dim)
         if not self.guide.reparameterised or self.guide.stratified:
@@ -171,6 +175,10 @@ class SteinMixture(Method):
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(average["components"])]
         flat = np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
         return state._replace(averages=state.averages._replace(before=flat), learning_rate=rate)
+
+    def set_back(self, state: MixtureState) -> MixtureState:
+        before = {PARAM: jnp.asarray(state.averages.before)}
+        return state._replace(optimizer=self._optimizer(state.learning_rate).init(before))
 
     def latest(self, state: MixtureState) -> Params:
         return self._params(state, self._flat(state))

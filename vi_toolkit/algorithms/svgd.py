@@ -56,6 +56,10 @@ class SteinDescent(Method):
     def tracked(self) -> tuple[str, ...]:
         return ("loss", "ok", "log_density", "spread")
 
+    @property
+    def spreads(self) -> bool:
+        return True
+
     def check(self, target: Target) -> None:
         return None
 
@@ -111,6 +115,10 @@ class SteinDescent(Method):
     def next_window(self, state: ParticleState, average: Params, pace: float) -> ParticleState:
         rate = np.asarray(state.learning_rate) * np.asarray(pace, state.learning_rate.dtype)
         return state._replace(averages=state.averages._replace(before=average["particles"]), learning_rate=rate)
+
+    def set_back(self, state: ParticleState) -> ParticleState:
+        before = state.averages.before
+        return state._replace(particles=before, optimizer=self.transformation.init(before))
 
     def latest(self, state: ParticleState) -> Params:
         return {"particles": state.particles, "scale": state.scale}
