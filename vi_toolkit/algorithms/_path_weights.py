@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from vi_toolkit._types import LogWeights, Scalar
+from vi_toolkit.algorithms._stacking import NONE, ascend
 
 RELIABLE = 0.7  # k-hat, above which importance weights are not
 ITERATIONS = 200
@@ -67,17 +68,14 @@ def _elbo(log_weights: LogWeights, log_p: Array, log_q: Array) -> Scalar:
 
 
 def _highest_elbo(log_p: Array, log_q: Array, usable: Array) -> LogWeights:
-    """The weights w of the highest sum_k w_k E_k[log p~ - log sum_j w_j q_j], which is concave in them.
-
-    w_k <- w_k exp(E_k[log p~ - log q_w]) / sum: mirror ascent, whose step of one never lowers it, since the
-    divergence between two mixtures is at most that between their weights.
-    """
-
-    def ascend(_: Array, log_weights: LogWeights) -> LogWeights:
-        new = log_weights + _slopes(log_weights, log_p, log_q)
-        return jnp.maximum(jax.nn.log_softmax(jnp.where(usable, new, -jnp.inf)), -1e4)
-
-    return jax.lax.fori_loop(0, ITERATIONS, ascend, jnp.where(usable, -np.log(len(usable)), -1e4))
+    """The weights of the highest ELBO; none for a path whose density is not finite at all of its draws."""
+    own = jnp.where(usable[:, None], jnp.diagonal(log_q).T, 0.0)
+    ratios = log_p - own
+    sound = usable & jnp.all(jnp.isfinite(ratios), axis=1)
+    sound = jnp.where(sound.any(), sound, usable)
+    begin = jnp.where(sound, -jnp.log(jnp.maximum(sound.sum(), 1)), NONE).astype(log_p.dtype)
+    lifts = jnp.moveaxis(log_q - own, 0, 1)
+    return jax.nn.log_softmax(ascend(begin, ratios[None], lifts[None], 1, ITERATIONS))
 
 
 def _slopes(log_weights: LogWeights, log_p: Array, log_q: Array) -> LogWeights:
