@@ -32,7 +32,8 @@ def file_lines() -> str:
 
 def file_line(path: Path) -> str:
     summary = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "(says nothing about itself)"
-    return f"- `{path.relative_to(ROOT).as_posix()}`: {' '.join(summary.partition('\n\n')[0].split())}"
+    first = " ".join(summary.partition("\n\n")[0].split())
+    return f"- `{path.relative_to(ROOT).as_posix()}`: {first}"
 
 
 if __name__ == "__main__":

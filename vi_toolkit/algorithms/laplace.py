@@ -94,10 +94,7 @@ class Laplace(SelfEnding):
         new = state.location + axes @ u
         value, gradient = jax.value_and_grad(target.log_density)(new)
 
-        # where the values are too coarse to tell, the mean of the slopes at both ends tells what was gained
-        gained = value - state.value
-        by_slopes = 0.5 * (slope + axes.T @ gradient) @ u
-        gained = jnp.where(predicted > 1e3 * tiny * (1 + jnp.abs(value)), gained, by_slopes)
+        gained = _gained(state.value, value, predicted, 0.5 * (slope + axes.T @ gradient) @ u)
         finite = jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient))
         kept = finite & (gained >= 0.1 * predicted)
 
@@ -115,13 +112,9 @@ class Laplace(SelfEnding):
         )
         blamed = jnp.where(state.flat.any() & ~rising.any(), state.flat, jnp.where(done, worst, jnp.abs(u)))
         unsettled = jnp.where(outcome == Outcome.CONVERGED.value, 0.0, shares(axes, state.scale, blamed))
-        facts = {
-            "loss": -state.value,
+        facts = _facts(state, decrement) | {
             "ok": finite.astype(value.dtype),
             "gradients": state.spent + 1 + jnp.where(looked, 2.0 * dim, 0.0) + jnp.where(done, 2 * dim / 3, 0.0),
-            "log_evidence": state.value + 0.5 * dim * np.log(2 * np.pi) + jnp.log(jnp.diagonal(state.factor)).sum(),
-            "decrement": decrement,
-            "num_flat": state.flat.sum().astype(value.dtype),
             "fall": fall,
             "coordinate": jnp.argmax(unsettled).astype(value.dtype),
         }
@@ -207,6 +200,23 @@ def _look(target: Target, state: LaplaceState) -> LaplaceState:
     kept = kept._replace(values=jnp.where(ok, kept.values, jnp.nan))
     state = state._replace(curvature=kept, scale=scale, flat=ok & ((width > WIDEST / tiny) | unresolved))
     return state._replace(factor=jnp.where(ok, cholesky_of_columns(axis_columns(state)), state.factor))
+
+
+def _gained(before: Scalar, value: Scalar, predicted: Scalar, by_slopes: Scalar) -> Scalar:
+    """What a step gained; where the values are too coarse to tell, by the mean of the slopes at both ends."""
+    fine = predicted > 1e3 * np.finfo(value.dtype).eps * (1 + jnp.abs(value))
+    return jnp.where(fine, value - before, by_slopes)
+
+
+def _facts(state: LaplaceState, decrement: Scalar) -> dict[str, Scalar]:
+    """What the normal at the present point is, for the history."""
+    constant = 0.5 * len(state.location) * np.log(2 * np.pi)
+    return {
+        "loss": -state.value,
+        "log_evidence": state.value + constant + jnp.log(jnp.diagonal(state.factor)).sum(),
+        "decrement": decrement,
+        "num_flat": state.flat.sum().astype(state.value.dtype),
+    }
 
 
 def laplace(num_starts: int = _start.NUM_STARTS) -> Laplace:
