@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import vi_toolkit as vi
-from vi_toolkit.algorithms._known_points import Normal
-from vi_toolkit.algorithms._mixture_move import _part_of_newton, reweighed
+from vi_toolkit.algorithms._known_points import Normal, add, no_points
+from vi_toolkit.algorithms._mixture_move import _part_of_newton, look, reweighed
 from vi_toolkit.algorithms._mixture_start import apart
 from vi_toolkit.algorithms._mixture_state import Batch, Mixture, divergence, elbo, own_objectives, seen_by
 from vi_toolkit.algorithms._trust_region import step_within
@@ -120,6 +120,42 @@ def test_a_part_of_a_newton_step():
     convex = _part_of_newton(slope, jnp.array([[3.0, 0.0], [0.0, -1.0]]), jnp.asarray(1.0))
     assert 0 < convex.damping < 0.25  # the whole step has no precision, and the largest that works is shorter
     assert convex.divergence <= 0.25
+
+
+def points_of(normals, log_density, num_draws):
+    """As many draws of every normal, with a log density and its score there."""
+    dim = normals.location.shape[1]
+    points = no_points(len(normals.location), num_draws, dim, normals.location.dtype)
+    for k in range(len(normals.location)):
+        q = jax.tree.map(lambda leaf, k=k: leaf[k], normals)
+        z = q.location + jax.random.normal(jax.random.fold_in(KEY, k), (num_draws, dim)) @ q.factor.T
+        points = add(points, q, z, *jax.vmap(jax.value_and_grad(log_density))(z))
+    return points
+
+
+def test_the_objective_of_one_normal_on_a_gaussian_is_exact_whatever_the_points():
+    """E_q[log p~ - log q] from 12 points that are not even of q: what is quadratic leaves no noise."""
+    precision, mean = jnp.array([[2.0, 0.6], [0.6, 1.0]]), jnp.array([1.0, -1.0])
+    normals = normals_of(params_of([1.0], [[0.3, 0.2]], [0.7]))
+    elsewhere = normals_of(params_of([1.0], [[0.0, 0.0]], [1.0]))
+    points = points_of(elsewhere, lambda z: -0.5 * (z - mean) @ precision @ (z - mean), 12)
+    seen = look(points, jax.nn.logsumexp(points.log_proposals, axis=0), Mixture(jnp.zeros(1), normals), False)
+    shift = normals.location[0] - mean
+    expected = -0.5 * (shift @ precision @ shift + 0.49 * jnp.trace(precision)) + 1.0 + 2 * np.log(0.7)
+    np.testing.assert_allclose(seen.objective[0], expected, rtol=1e-9)
+    np.testing.assert_allclose(seen.objective_error[0], 0.0, atol=1e-9)
+
+
+def test_a_component_that_begins_where_the_target_is_not_finite_gives_up_its_weight():
+    def log_density(z):
+        return jnp.where(z[0] > -6, -0.5 * jnp.sum(z**2) - jnp.log(2 * jnp.pi), -jnp.inf)
+
+    start = params_of([0.5, 0.5], [[0.0, 0.0], [-12.0, 0.0]], [0.5, 0.5])
+    fit = vi.fit(KEY, vi.from_log_density(log_density, dim=2), natural(start=start))
+    assert fit.status is vi.Status.CONVERGED
+    assert shares(fit)[1] < 1e-6
+    np.testing.assert_allclose(fit.params["components"]["location"][0], 0.0, atol=0.01)
+    np.testing.assert_allclose(fit.history["elbo"][-1], 0.0, atol=0.01)
 
 
 def test_only_components_that_are_the_same_are_moved_apart():

@@ -9,6 +9,7 @@ import pytest
 from scipy.special import softmax
 
 import vi_toolkit as vi
+from vi_toolkit.algorithms.mixture_natural_gradient import MixtureNaturalGradient
 
 # A narrow mode that is seen from nowhere near the origin, where searches begin.
 EXACT = vi.exact.gaussian_mixture([0.25, 0.75], [[-15.0], [15.0]], [[[0.25]], [[4.0]]])
@@ -24,7 +25,7 @@ def test_it_begins_at_the_mode_that_is_missing_with_its_scale_and_weight(one):
     np.testing.assert_allclose(one.posterior.mean, [15.0], atol=0.01)
     method = vi.add_component(jax.random.key(1), one)
     assert method.guide == vi.NormalMixture(2)
-    assert type(method).__name__ == "MixtureNaturalGradient"
+    assert isinstance(method, MixtureNaturalGradient)
     components = method.start["components"]
     np.testing.assert_allclose(components["location"], [[15.0], [-15.0]], atol=0.05)
     np.testing.assert_allclose(np.exp(components["log_diagonal"]), [[2.0], [0.5]], rtol=0.05)
