@@ -62,6 +62,23 @@ def test_a_converged_fit_ends_under_the_tolerance(reverse):
     assert reverse.history["noise"][-1] < tolerance(reverse)
 
 
+def test_a_fit_that_ended_above_the_tolerance_says_why(reverse):
+    assert "cost" not in plot_fit(reverse).axes[1].get_title(loc="left")
+    noise = np.append(reverse.history["noise"][:-1], 2 * tolerance(reverse))
+    above = replace(reverse, history={**reverse.history, "noise": noise})
+    assert "less would cost more than all steps" in plot_fit(above).axes[1].get_title(loc="left")
+    unfinished = replace(above, status=vi.Status.MAX_STEPS)
+    assert "cost" not in plot_fit(unfinished).axes[1].get_title(loc="left")
+
+
+def test_the_log_evidence_is_in_view_where_it_is_near(reverse):
+    low, high = plot_fit(reverse).axes[0].get_ylim()
+    near = replace(reverse.target, log_evidence=jnp.asarray(high + 0.5 * (high - low)))
+    far = replace(reverse.target, log_evidence=jnp.asarray(high + 50 * (high - low)))
+    assert plot_fit(replace(reverse, target=near)).axes[0].get_ylim()[1] > float(near.log_evidence)
+    assert plot_fit(replace(reverse, target=far)).axes[0].get_ylim()[1] < float(far.log_evidence)
+
+
 def test_labels_say_what_is_shown(reverse, forward):
     figure = plot_fit(reverse)
     assert [axes.get_ylabel() for axes in figure.axes] == ["ELBO (nats)", "nats"]

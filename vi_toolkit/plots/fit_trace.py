@@ -15,6 +15,7 @@ from vi_toolkit._checks import check_instance
 from vi_toolkit.fit import Fit
 from vi_toolkit.plots._style import FAINT, INK, PALETTE, legend_below, style
 from vi_toolkit.stopping import TOLERANCE
+from vi_toolkit.windows import Status
 
 SMOOTHING_SHARE = 100  # the running mean spans one step in so many
 DASHED = (0, (5, 2))
@@ -84,6 +85,9 @@ def _draw_objective(axes: Axes, fit: Fit) -> None:
         axes.axhline(float(fit.target.log_evidence), color=INK, linestyle=(0, (1, 1.2)), linewidth=1.2)
     axes.set_ylabel(f"{name} (nats)")
     low, high, cut = _y_range(values, smoothed)
+    if name == "ELBO" and fit.target.log_evidence is not None:
+        evidence = float(fit.target.log_evidence)
+        high = max(high, evidence + 0.05 * (high - low)) if evidence - high < high - low else high
     if np.isfinite([low, high]).all():
         axes.set_ylim(low, high)
     title = f"{fit.status.name} after {fit.num_steps:,} steps"
@@ -130,8 +134,15 @@ def _draw_distances(axes: Axes, fit: Fit) -> None:
         axes.set_title("what is left to do")
     else:
         axes.axhline(tolerance(fit), color=INK, linestyle=DASH_DOT, linewidth=1.2)
-        axes.set_title("distance between averaged guides")
+        axes.set_title("distance between averaged guides" + _why_above(fit))
     _mark_windows(axes, fit)
+
+
+def _why_above(fit: Fit) -> str:
+    """A word where a fit has converged above the tolerance."""
+    last = max(fit.history[name][-1] for name in ("change", "noise")) if len(fit.history["change"]) else 0.0
+    above = fit.status is Status.CONVERGED and last > tolerance(fit)
+    return "  (small enough: less would cost more than all steps)" if above else ""
 
 
 def _draw_ess(axes: Axes, fit: Fit) -> None:
