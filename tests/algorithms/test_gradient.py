@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,3 +88,36 @@ def test_a_rate_of_ones_own_is_never_raised():
     ]
     assert rates[0] == 1.0
     assert rates[1] > ours.guide.learning_rate(2)
+
+
+def gone_astray(fit: vi.Fit) -> vi.Fit:
+    """The fit, with a sum over its unfinished window that is far away, and losses that have exploded."""
+    state = fit.checkpoint.state
+    half = state.averages.present
+    far = half._replace(sum=jax.tree.map(lambda x: x + 1e4 * half.steps, half.sum))
+    astray = state._replace(averages=state.averages._replace(present=far))
+    losses = np.full_like(fit.checkpoint.losses, 1e30)
+    return replace(fit, checkpoint=replace(fit.checkpoint, state=astray, losses=losses))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        vi.gradient(vi.MeanFieldNormal(), vi.ReverseKL()),
+        vi.gradient(vi.MeanFieldNormal(), vi.ReverseKL(), optax.adam(0.05)),
+        vi.svgd(num_particles=10),
+        vi.stein_mixture(vi.MeanFieldNormal(), num_components=2),
+    ],
+    ids=["gradient", "gradient, Adam", "svgd", "stein mixture"],
+)
+def test_a_window_that_went_wrong_is_undone(method):
+    target = vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=2)
+    one_window = vi.fit(jax.random.key(0), target, method, max_steps=100)
+    almost_two = vi.resume(one_window, max_steps=99)
+    after = vi.resume(gone_astray(almost_two), max_steps=1)
+    assert after.checkpoint.schedule.slow_downs == almost_two.checkpoint.schedule.slow_downs + 2
+    assert after.checkpoint.state.learning_rate == 0.25 * almost_two.checkpoint.state.learning_rate
+    jax.tree.map(np.testing.assert_array_equal, after.params, one_window.params)
+    state = jax.tree.map(jnp.asarray, after.checkpoint.state)
+    jax.tree.map(np.testing.assert_array_equal, method.latest(state), one_window.params)
+    assert vi.resume(after, max_steps=1).num_steps == 201

@@ -177,8 +177,9 @@ class SteinMixture(Method):
         return state._replace(averages=state.averages._replace(before=flat), learning_rate=rate)
 
     def set_back(self, state: MixtureState) -> MixtureState:
-        before = {PARAM: jnp.asarray(state.averages.before)}
-        return state._replace(optimizer=self._optimizer(state.learning_rate).init(before))
+        fresh = self._optimizer(jnp.asarray(state.learning_rate)).init({PARAM: jnp.asarray(state.averages.before)})
+        # dtypes as they were, since a weak one would compile a second program
+        return state._replace(optimizer=jax.tree.map(lambda x, old: jnp.asarray(x, old.dtype), fresh, state.optimizer))
 
     def latest(self, state: MixtureState) -> Params:
         return self._params(state, self._flat(state))
