@@ -84,7 +84,7 @@ def test_a_model_that_cannot_be_fitted(model, words):
 
 
 def test_a_name_given_twice():
-    with pytest.raises(AssertionError, match="unique names but got `mean` duplicated"):
+    with pytest.raises(ValueError, match=r"at site 'mean'.*unique names but got `mean` duplicated"):
         vi.from_numpyro(twice, Y)
 
 

@@ -12,6 +12,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.transforms import biject_to
 
 from vi_toolkit._checks import describe
+from vi_toolkit._where import kind_of, naming_the_site
 
 NUM_POINTS = 64  # at which two supports are held against each other
 
@@ -47,7 +48,8 @@ def check_guide(guide: Any, target: Any) -> None:
     supports: dict[str, tuple[Any, Any]] = {}
 
     def compare(target: Any, key: Any) -> dict[str, Any]:
-        sites = guide.run(key, {}, {})
+        with naming_the_site(guide.function, "guide"):
+            sites = guide.run(key, {}, {})
         _check_kinds(sites)
         _check_sites(sites, target)
         values = {site.name: sites[site.name]["value"] for site in target.sites}
@@ -89,7 +91,7 @@ def _check_kinds(sites: dict[str, Any]) -> None:
             raise ValueError(f"guide: plate {name!r} takes a part of its rows at random. Give it no subsample_size.")
         fault = _fault(site) if site["type"] == "sample" else None
         if fault:
-            raise ValueError(f"guide: site {name!r} ({_kind(site['fn'])}) {fault}.")
+            raise ValueError(f"guide: site {name!r} ({kind_of(site['fn'])}) {fault}.")
 
 
 def _fault(site: dict[str, Any]) -> str | None:
@@ -116,11 +118,6 @@ def _layers(fn: Any) -> list[Any]:
     while hasattr(layers[-1], "base_dist"):
         layers.append(layers[-1].base_dist)
     return layers
-
-
-def _kind(fn: Any) -> str:
-    wrappers = (dist.Independent, dist.ExpandedDistribution, dist.MaskedDistribution)
-    return next((type(layer).__name__ for layer in _layers(fn) if not isinstance(layer, wrappers)), type(fn).__name__)
 
 
 def _check_sites(sites: dict[str, Any], target: Any) -> None:

@@ -142,7 +142,12 @@ def from_numpyro_guide(guide: Any, target: Any) -> GuideFunction:
     """
     if isinstance(guide, AutoGuide):
         raise TypeError(f"guide: {type(guide).__name__} is an automatic guide; use vi.from_autoguide(guide).")
-    if not callable(guide) or isinstance(guide, type):
+    if isinstance(guide, type):
+        raise TypeError(
+            f"guide: expected a NumPyro guide function, got the class {guide.__name__} itself. Make an instance of it; "
+            "that of an automatic guide goes to vi.from_autoguide."
+        )
+    if not callable(guide):
         raise TypeError(f"guide: expected a NumPyro guide function, got {describe(guide)}.")
     check_numpyro_target(target)
     made = GuideFunction(guide, target.frozen())

@@ -14,6 +14,7 @@ from numpyro.ops.provenance import eval_provenance
 from numpyro.primitives import Messenger
 
 from vi_toolkit._types import Scalar
+from vi_toolkit._where import kind_of
 
 
 def is_marked(site: dict[str, Any]) -> bool:
@@ -23,7 +24,7 @@ def is_marked(site: dict[str, Any]) -> bool:
 
 def check_discrete(name: str, site: dict[str, Any]) -> None:
     """Raises where a discrete site cannot be summed out, or was not asked to be."""
-    kind = type(site["fn"]).__name__
+    kind = kind_of(site["fn"])
     if not is_marked(site):
         raise ValueError(
             f"model: the latent site {name!r} ({kind}) is discrete, and a continuous guide cannot stand for it. Sum it "

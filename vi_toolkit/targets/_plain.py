@@ -16,6 +16,9 @@ class PlainProgram:
     def prior_draw(self, data: Any, key: Key) -> Vector | None:
         return None
 
+    def remarks(self) -> tuple[str, ...]:
+        return ()
+
     def observed(self, data: Any) -> Mapping[str, np.ndarray]:
         return {}
 

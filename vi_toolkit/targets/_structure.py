@@ -14,7 +14,9 @@ from numpyro.distributions.transforms import biject_to
 from numpyro.handlers import block, seed, substitute, trace
 from numpyro.infer.initialization import init_to_uniform
 
+from vi_toolkit._where import naming_the_site
 from vi_toolkit.targets._arguments import Arguments
+from vi_toolkit.targets._dependencies import find_dependencies
 from vi_toolkit.targets._enumeration import check_discrete, first_free_dim, unsettled_sites
 from vi_toolkit.targets.target import Site
 
@@ -30,6 +32,7 @@ class Structure:
     summed: tuple[str, ...]  # discrete sites that are summed out
     unsettled: tuple[str, ...]  # those, and the sites that depend on them
     first_free_dim: int  # from the right, where a discrete site may put its values
+    remarks: tuple[str, ...]  # what is odd about them, in words
 
 
 def find_structure(model: Callable[..., Any], arguments: Arguments, data: Any) -> Structure:
@@ -39,7 +42,7 @@ def find_structure(model: Callable[..., Any], arguments: Arguments, data: Any) -
     def run(data: Any) -> Any:
         args, kwargs = arguments.call(data)
         start = init_to_uniform(radius=0.0)
-        with block():  # a trace inside another handler must not leak into it
+        with block(), naming_the_site(model, "model"):  # a trace inside another handler must not leak into it
             sites = trace(substitute(seed(model, jax.random.key(0)), substitute_fn=start)).get_trace(*args, **kwargs)
         unknown = {name: site for name, site in sites.items() if _is_latent(site)}
         latents = {name: site for name, site in unknown.items() if not site["fn"].support.is_discrete}
@@ -48,6 +51,7 @@ def find_structure(model: Callable[..., Any], arguments: Arguments, data: Any) -
         found["first_free_dim"] = first_free_dim(sites)
         found["unsettled"] = unsettled_sites(model, args, kwargs, found["summed"]) if found["summed"] else ()
         found["sites"] = _layout(latents)
+        found["remarks"] = _remarks(model, arguments, sites, args, kwargs)
         found["observed"] = tuple(name for name, site in sites.items() if _is_observed(site))
         found["dims"] = tuple(
             (name, _dims(name, site, np.ndim(site["value"])))
@@ -68,6 +72,7 @@ def find_structure(model: Callable[..., Any], arguments: Arguments, data: Any) -
         tuple(found["summed"]),
         found["unsettled"],
         found["first_free_dim"],
+        found["remarks"],
     )
 
 
@@ -75,9 +80,13 @@ def _is_latent(site: dict[str, Any]) -> bool:
     return site["type"] == "sample" and not site["is_observed"]
 
 
+def _has_value(site: dict[str, Any]) -> bool:
+    return site["type"] == "sample" and bool(site["is_observed"])
+
+
 def _is_observed(site: dict[str, Any]) -> bool:
     # `factor` and the Jacobian terms are observed sites too, of the distribution Unit, and carry no data
-    return site["type"] == "sample" and site["is_observed"] and type(site["fn"]).__name__ != "Unit"
+    return _has_value(site) and type(site["fn"]).__name__ != "Unit"
 
 
 def _layout(latents: dict[str, Any]) -> tuple[Site, ...]:
@@ -138,10 +147,8 @@ def _check_observed_given(
     model: Callable[..., Any], arguments: Arguments, sites: dict[str, Any], latents: dict[str, Any]
 ) -> None:
     """An argument left at None whose site became an unknown, or whose absence left the model without data."""
-    given = dict(zip(arguments.names, arguments.static, strict=True))
-    parameters = inspect.signature(model).parameters.values()
-    absent = [p.name for p in parameters if given.get(p.name, p.default) is None]
-    has_data = any(site["type"] == "sample" and site["is_observed"] for site in sites.values())
+    absent = _absent(model, arguments)
+    has_data = any(_has_value(site) for site in sites.values())
     culprit = next((name for name in absent if name in latents), None)
     if culprit is None and absent and not has_data:
         culprit = absent[0]
@@ -153,15 +160,60 @@ def _check_observed_given(
         )
 
 
+def _absent(model: Callable[..., Any], arguments: Arguments) -> list[str]:
+    """The arguments that are None."""
+    given = dict(zip(arguments.names, arguments.static, strict=True))
+    parameters = inspect.signature(model).parameters.values()
+    return [p.name for p in parameters if given.get(p.name, p.default) is None]
+
+
+def _remarks(
+    model: Callable[..., Any], arguments: Arguments, sites: dict[str, Any], args: Any, kwargs: Any
+) -> tuple[str, ...]:
+    """A model without data, and unknowns that may be data which were left out under another name."""
+    if not any(_has_value(site) for site in sites.values()):
+        return (
+            "model: it has no observed site and no numpyro.factor, so what is fitted is its prior. If data belong to "
+            "it, pass them with obs=.",
+        )
+    absent = _absent(model, arguments)
+    if not absent:
+        return ()
+    behind = find_dependencies(model, args, kwargs)
+    used = {name for site, unknowns in behind.items() for name in unknowns if name != site}
+    ends = [name for name, site in sites.items() if _is_latent(site) and name not in used]
+    return tuple(
+        f"model: no other site depends on the unknown {name!r}, and the argument(s) {absent} are None. If {name!r} is "
+        "meant to be data, pass them; as it is, it follows its prior."
+        for name in ends
+    )
+
+
 def _check_observed_shape(name: str, site: dict[str, Any]) -> None:
     value, expected = np.shape(site["value"]), site["fn"].shape()
-    broadcast = np.broadcast_shapes(value, expected) if expected != value else value
-    if broadcast != value and int(np.prod(value)) > 1:
+    if int(np.prod(value)) == 1:
+        return
+    plates = "".join(f" in plate {frame.name!r} of size {frame.size}" for frame in site["cond_indep_stack"])
+    facts = (
+        f"model: observed site {name!r} has data of shape {value}, but its distribution{plates} has shape {expected}"
+    )
+    try:
+        together = np.broadcast_shapes(value, expected)
+    except ValueError:
         raise ValueError(
-            f"model: observed site {name!r} has data of shape {value} but its distribution has shape {expected}: "
-            f"together they would count {int(np.prod(broadcast))} terms. Make the shapes equal (y[:, 0], or "
-            "a trailing axis on the distribution's parameters)."
-        )
+            f"{facts}, and the two do not go together. Give the plate as many rows as the data have."
+        ) from None
+    if together == value:
+        return
+    if value == (*expected, 1):
+        fix = f"Take the axis out of the data: {name}[..., 0]" + f", that is {name}[:, 0]" * (len(value) == 2)
+    elif len(expected) > len(value):
+        fix = "Look for a parameter of the distribution with an axis too many, such as x[:, None] where x is meant"
+    else:
+        fix = f"Reshape the data, with {name}[:, 0] say, or the parameters of the distribution"
+    raise ValueError(
+        f"{facts}: by broadcasting they would count {int(np.prod(together))} terms, not {int(np.prod(value))}. {fix}."
+    )
 
 
 def _prior_samples(model: Callable[..., Any], arguments: Arguments, data: Any) -> bool:

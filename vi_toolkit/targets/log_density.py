@@ -12,6 +12,7 @@ import numpy as np
 
 from vi_toolkit._checks import check_positive_int, describe
 from vi_toolkit._types import Scalar, Sites, Vector
+from vi_toolkit.targets._explain import bad_arguments
 from vi_toolkit.targets._plain import PlainProgram
 from vi_toolkit.targets.target import Site, Target
 
@@ -39,7 +40,9 @@ class LogDensityProgram(PlainProgram):
         return jnp.asarray(sites["z"]), jnp.zeros(())
 
     def explain(self, data: Any, z: Vector) -> str:
-        return f"the log density is {float(self.log_density(data, z))} at z = {np.asarray(z)}"
+        leaves = [leaf for leaf in data["log_density"] if hasattr(leaf, "dtype")]
+        lines = bad_arguments([f"bound array {i}" for i in range(len(leaves))], leaves)
+        return "; ".join([*lines, f"the log density is {float(self.log_density(data, z))} at z = {np.asarray(z)}"])
 
 
 def from_log_density(

@@ -52,8 +52,10 @@ def from_numpyro(model: Model, *args: Any, **kwargs: Any) -> Target:
         TypeError: if the arguments do not fit the model's signature, or one is not numeric.
         ImportError: if a discrete site is to be summed out and funsor is not installed.
         ValueError: if a latent site is discrete and not marked, or cannot be summed out, the model has no latent site,
-            an argument is empty, an observed site was never given its data, an observed value's shape does not fit
-            its distribution, or NaN or infinite data leave no point of finite density.
+            two sites have one name, an argument is empty, an observed site was never given its data, an observed
+            value's shape does not fit its distribution (data (50, 1) against locations (50,), which NumPyro would count
+            50 times), NaN or infinite data leave no point of finite density, or NumPyro could not run the model, with
+            the site where that was.
 
     Example:
         >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist, vi_toolkit as vi

@@ -8,16 +8,17 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from numpyro import validation_enabled
 from numpyro.distributions.transforms import biject_to
 from numpyro.handlers import block, seed, substitute, trace
 from numpyro.infer.util import constrain_fn, potential_energy
 
-from vi_toolkit._checks import check_finite
 from vi_toolkit._types import Key, Scalar, Sites, Vector
 from vi_toolkit.targets._arguments import Arguments
 from vi_toolkit.targets._closed_form_prior import with_closed_form_prior
 from vi_toolkit.targets._dependencies import find_dependencies
 from vi_toolkit.targets._enumeration import summed_log_density
+from vi_toolkit.targets._explain import at_values, bad_arguments, bad_site
 from vi_toolkit.targets._structure import Structure
 from vi_toolkit.targets.target import Site
 
@@ -66,6 +67,12 @@ class NumPyroProgram:
         return {name: value for name, value in sites.items() if name not in self.structure.unsettled}
 
     def unconstrain(self, data: Any, sites: Sites) -> tuple[Vector, Scalar]:
+        missing = [site.name for site in self.sites if site.name not in sites]
+        if missing:
+            raise ValueError(
+                f"sites: expected a value for each of {[site.name for site in self.sites]}, got {sorted(sites)}, "
+                f"without {missing}."
+            )
         parts, log_jacobian = [], jnp.zeros(())
         for name, support in self.supports(data, sites).items():
             bijection, value = biject_to(support), sites[name]
@@ -89,7 +96,8 @@ class NumPyroProgram:
         return jnp.concatenate(parts)
 
     def observed(self, data: Any) -> Mapping[str, np.ndarray]:
-        sites = self._run(data, jnp.zeros(self.dim))
+        with validation_enabled(False):  # zero need not be a point that the model allows
+            sites = self._run(data, jnp.zeros(self.dim))
         return {name: np.asarray(sites[name]["value"]) for name in self.structure.observed}
 
     def log_likelihood(self, data: Any, z: Vector) -> Sites:
@@ -101,29 +109,21 @@ class NumPyroProgram:
         args, kwargs = self.arguments.call(data)
         return find_dependencies(self.model, args, kwargs)
 
+    def remarks(self) -> tuple[str, ...]:
+        """What is odd about the model's sites, in words."""
+        return self.structure.remarks
+
     def explain(self, data: Any, z: Vector) -> str:
         """The sites whose log density is not finite at z, with the values that they take there."""
-        lines = []
-        for name, site in self._run(data, z).items():
-            if site["type"] != "sample" or name in self.structure.unsettled:
-                continue
-            log_prob = np.asarray(site["fn"].log_prob(site["value"]))
-            if not np.isfinite(log_prob).all():
-                count = int((~np.isfinite(log_prob)).sum())
-                kind = type(site["fn"]).__name__
-                first = log_prob[~np.isfinite(log_prob)].flat[0]
-                lines.append(
-                    f"site {name!r} ({kind}): {count} of {log_prob.size} log densities not finite, first {first}"
-                )
-        leaves = zip(self.arguments.array_names, data, strict=True)
-        for name, leaf in leaves:
-            try:
-                check_finite(leaf, name)
-            except ValueError as error:
-                lines.insert(0, f"argument {error}")
+        lines = bad_arguments(self.arguments.array_names, data)
+        with validation_enabled(False):  # or NumPyro refuses a bad parameter before its site can be named
+            run = self._run(data, z)
+            settled = {n: s for n, s in run.items() if s["type"] == "sample" and n not in self.structure.unsettled}
+            lines += [said for name, site in settled.items() if (said := bad_site(name, site))]
         if self.structure.summed and not lines:
             lines.append(f"the sum over {list(self.structure.summed)} is {float(self.log_density(data, z))} there")
-        return "; ".join(lines) or "every site is finite there, but the gradient of the log density is not"
+        where = at_values({site.name: run[site.name]["value"] for site in self.sites})
+        return f"{'; '.join(lines) or 'every site is finite, but the gradient of the log density is not'} (at {where})"
 
     def _unflatten(self, z: Vector) -> dict[str, Any]:
         return {s.name: z[s.start : s.stop].reshape(s.unconstrained_shape) for s in self.sites}

@@ -51,6 +51,8 @@ class Program(Protocol):
 
     def explain(self, data: Any, z: Vector) -> str: ...
 
+    def remarks(self) -> tuple[str, ...]: ...
+
     def observed(self, data: Any) -> Mapping[str, np.ndarray]: ...
 
     def log_likelihood(self, data: Any, z: Vector) -> Sites: ...
@@ -131,7 +133,8 @@ class Target:
         """The point z (dim,) that `constrain` takes to these values of the unknowns, and log |det dx/dz| there.
 
         Raises:
-            ValueError: for a plain log density with a `constrain` of its own, which has no known way back.
+            ValueError: if a site has no value; for a plain log density with a `constrain` of its own, which has no
+                known way back.
 
         Example:
             >>> import jax.numpy as jnp, numpyro, numpyro.distributions as dist, vi_toolkit as vi
