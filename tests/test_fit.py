@@ -152,7 +152,7 @@ def regression_data(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return design, design @ np.array([1.0, -2.0, 0.5]) + generator.normal(size=50)
 
 
-def test_a_fit_compiles_three_programs_and_a_second_one_none():
+def test_a_fit_compiles_four_programs_and_a_second_one_none():
     design, response = regression_data(0)
 
     def run(key, design, response, optimizer):
@@ -163,7 +163,7 @@ def test_a_fit_compiles_three_programs_and_a_second_one_none():
     first, first_fit = count_compilations(lambda: run(keys[0], design, response, optax.adam(0.0123)))
     other = regression_data(1)
     second, second_fit = count_compilations(lambda: run(keys[1], *other, optax.adam(0.0123)))
-    assert 1 <= first <= 3
+    assert 1 <= first <= 4
     assert second == 0
     assert not np.allclose(first_fit.params["location"], second_fit.params["location"], atol=1e-3)
 

@@ -14,6 +14,7 @@ from numpyro.infer.autoguide import AutoDiagonalNormal
 
 import vi_toolkit as vi
 from vi_toolkit.io import load, save
+from vi_toolkit.preflight import Preflight
 
 
 def model(x, y=None):
@@ -63,7 +64,7 @@ def assert_same(a: vi.Fit, b: vi.Fit) -> None:
         for left, right in zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True):
             np.testing.assert_array_equal(np.asarray(left), np.asarray(right))
             assert left.dtype == right.dtype
-    for name in ("status", "num_steps", "num_gradients", "warnings"):
+    for name in ("status", "num_steps", "num_gradients", "warnings", "preflight"):
         assert getattr(a, name) == getattr(b, name)
 
 
@@ -92,6 +93,13 @@ def test_a_converged_fit(tmp_path):
     save(fit, tmp_path / "no_ending")
     assert [path.name for path in tmp_path.iterdir()] == ["no_ending"]
     assert_same(fit, load(tmp_path / "no_ending", simple))
+
+
+def test_what_was_found_before_the_first_step(tmp_path):
+    fit = vi.fit(jax.random.key(0), target(), max_steps=2)
+    fit = dataclasses.replace(fit, preflight=Preflight((), ("the posterior is improper",)))
+    save(fit, tmp_path / "fit.npz")
+    assert_same(fit, load(tmp_path / "fit.npz", target()))
 
 
 def test_the_draws_inside_an_objective(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpyro.distributions import Distribution
@@ -12,7 +12,9 @@ from vi_toolkit._types import Key, Params
 from vi_toolkit.algorithms import Method, gradient, natural_gradient
 from vi_toolkit.guides import FullRankNormal, LowRankNormal
 from vi_toolkit.interrupt import Interrupts
+from vi_toolkit.keeping import Keeper, Keeping
 from vi_toolkit.objectives import ReverseKL
+from vi_toolkit.preflight import Preflight, below_its_best, look_back, nowhere_finite, preflight as look_ahead
 from vi_toolkit.progress import Progress
 from vi_toolkit.targets import Target
 from vi_toolkit.windows import (
@@ -29,6 +31,7 @@ from vi_toolkit.windows import (
 
 FULL_RANK_DIM = 300  # above it the default guide is of low rank
 LARGE_RANK = 16
+TOO_SHORT = 100  # steps within which a fit that was cut short says nothing about its target
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,11 @@ class Fit:
         history: arrays over steps (``loss``, ``elbo``, ``ok``, ...) and over windows (``window_end``, ``change``,
             ``noise``, in nats, and the parameters' ``rhat``).
         num_steps: steps taken.
-        num_gradients: log-density gradients spent, the search for a start included; a bare density counts a third.
+        num_gradients: log-density gradients spent, the search for a start included (the looks of `vi.preflight` are
+            not); a bare density counts a third.
         warnings: what speaks against the fit, in words.
         checkpoint: what `resume` goes on from.
+        preflight: what was found before the first step; its warnings come first among ``warnings``.
 
     Example:
         >>> import jax, jax.numpy as jnp, vi_toolkit as vi
@@ -64,6 +69,7 @@ class Fit:
     num_gradients: float
     warnings: tuple[str, ...]
     checkpoint: Checkpoint
+    preflight: Preflight = field(default_factory=Preflight)
 
     @property
     def posterior(self) -> Distribution:
@@ -78,7 +84,14 @@ class Fit:
 
 
 def fit(
-    key: Key, target: Target, method: Method | None = None, *, max_steps: int | None = None, progress: bool = False
+    key: Key,
+    target: Target,
+    method: Method | None = None,
+    *,
+    max_steps: int | None = None,
+    progress: bool = False,
+    preflight: bool = True,
+    checkpoint: Keeper | None = None,
 ) -> Fit:
     """Fits a guide to a target.
 
@@ -92,6 +105,10 @@ def fit(
             itself before that once it stands still. It changes nothing else: a fit that ran out of steps is continued
             by `vi.resume`.
         progress: whether to show a progress line with loss, rate and status.
+        preflight: whether to look at target and method first (`vi.preflight`): its errors are raised before a step is
+            taken, its warnings come first among ``fit.warnings``.
+        checkpoint: what keeps the fit while it runs, from `vi.checkpoint`, so that a process that is ended loses
+            nothing but the last seconds.
 
     Returns:
         The fit. Numerical trouble does not raise: it ends with ``status`` DIVERGED, the last finite state, and
@@ -99,8 +116,8 @@ def fit(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if the log density is not finite at any tried start (the message names the sites), or the method
-            does not go with the target.
+        ValueError: if the log density is not finite at any tried start (the message names the sites), if the preflight
+            finds something else that cannot work, or if the method does not go with the target.
 
     Example:
         >>> import jax, jax.numpy as jnp, vi_toolkit as vi
@@ -116,15 +133,16 @@ def fit(
     method = default_method(target.dim) if method is None else method
     check_instance(method, Method, "method", "Make one with vi.gradient(guide, objective).")
     max_steps = method.max_steps if max_steps is None else check_positive_int(max_steps, "max_steps")
+    keeping = Keeping(checkpoint)
     method.check(target)
-    checkpoint, params, start = begin(key, method, target)
+    found = look_ahead(key, target, method) if preflight else Preflight()
+    if found.errors:
+        raise ValueError("\n".join(found.errors))
+    point, params, start = begin(key, method, target)
     if not bool(start.finite):
-        raise ValueError(
-            "target: the log density or its gradient is not finite at any point tried as a start. At one of them, "
-            f"{target.explain(start.location)}. Check the data for NaN and for values outside a site's support, "
-            "and the priors."
-        )
-    return _run(Fit(target, method, params, Status.MAX_STEPS, {}, 0, 0.0, (), checkpoint), max_steps, progress)
+        raise ValueError(nowhere_finite(target, start.location))
+    begun = Fit(target, method, params, Status.MAX_STEPS, {}, 0, 0.0, (), point, found)
+    return _run(begun, max_steps, progress, keeping)
 
 
 def default_method(dim: int) -> Method:
@@ -134,7 +152,14 @@ def default_method(dim: int) -> Method:
     return gradient(LowRankNormal(LARGE_RANK), ReverseKL())
 
 
-def resume(fit: Fit, method: Method | None = None, *, max_steps: int | None = None, progress: bool = False) -> Fit:
+def resume(
+    fit: Fit,
+    method: Method | None = None,
+    *,
+    max_steps: int | None = None,
+    progress: bool = False,
+    checkpoint: Keeper | None = None,
+) -> Fit:
     """Continues a fit exactly where it stopped: n steps and then m more are the same, bit for bit, as n + m.
 
     Args:
@@ -143,6 +168,7 @@ def resume(fit: Fit, method: Method | None = None, *, max_steps: int | None = No
         method: the method again, needed only when the fit was unpickled with an optax optimiser of its own.
         max_steps: an upper bound on the further steps, by default the method's own.
         progress: whether to show a progress line.
+        checkpoint: what keeps the fit while it runs, as for `fit`.
 
     Example:
         >>> import jax, jax.numpy as jnp, vi_toolkit as vi
@@ -154,21 +180,23 @@ def resume(fit: Fit, method: Method | None = None, *, max_steps: int | None = No
     check_instance(fit, Fit, "fit", "Pass what vi.fit returned.")
     method = method or fit.method
     max_steps = method.max_steps if max_steps is None else check_positive_int(max_steps, "max_steps")
-    return _run(replace(fit, method=method), max_steps, progress)
+    return _run(replace(fit, method=method), max_steps, progress, Keeping(checkpoint))
 
 
-def _run(fit: Fit, max_steps: int, show: bool) -> Fit:
+def _run(fit: Fit, max_steps: int, show: bool, keeping: Keeping) -> Fit:
     """Takes at most ``max_steps`` further steps from the fit's checkpoint."""
     method, target, point = fit.method, fit.target, fit.checkpoint
     params, status, last_step = fit.params, Status.MAX_STEPS, fit.num_steps + max_steps
     log = Log(fit.history)
-    with Progress(show, last_step) as progress, Interrupts() as interrupts:
+    with Interrupts(heeds_terminate=keeping.keeper is not None) as interrupts, Progress(show, last_step) as progress:
         try:
             while point.step < last_step:
                 if interrupts.asked:
                     raise KeyboardInterrupt
                 if ended_itself(method, point) is not None:
                     break
+                if keeping.due:
+                    keeping.keep(_snapshot(fit, point, params, log))
                 point = advance(method, target, point, last_step, log, progress)
                 if method.ends_itself or point.steps_in_window < point.schedule.length:
                     continue
@@ -180,19 +208,38 @@ def _run(fit: Fit, max_steps: int, show: bool) -> Fit:
             status = Status.INTERRUPTED
         status = ended_itself(method, point) or status
         progress.end(status.name)
+        done = _judged(_as_it_stands(fit, point, params, log, status))
+        keeping.keep(done)
+    return done
+
+
+def _as_it_stands(fit: Fit, point: Checkpoint, params: Params, log: Log, status: Status) -> Fit:
+    """The fit at a point of its course, with nothing said of it yet."""
+    method = fit.method
     if method.ends_itself:
         params = method.latest(point.state)
-    elif (
-        point.steps_in_window
-    ):  # a window was cut short: report it all the same, and leave the checkpoint in its middle
+    elif point.steps_in_window:  # a window that was cut short is reported, and the checkpoint left in its middle
         params = report_of_part(method, point, params)
     history = log.arrays(point.step)
-    if status in (Status.CONVERGED, Status.MAX_STEPS) and method.collapsed(_tail(history, point.schedule.length)):
+    spent = method.num_gradients(fit.target, history)
+    return Fit(fit.target, method, params, status, history, point.step, spent, (), point, fit.preflight)
+
+
+def _snapshot(fit: Fit, point: Checkpoint, params: Params, log: Log) -> Fit:
+    """The fit as it is kept while it runs: what will be known of it if the process ends."""
+    said = f"{Status.INTERRUPTED.name}: {Status.INTERRUPTED.value}."
+    stands = _as_it_stands(fit, point, params, log, Status.INTERRUPTED)
+    return replace(stands, warnings=(*fit.preflight.warnings, said))
+
+
+def _judged(fit: Fit) -> Fit:
+    """The fit with what speaks against it."""
+    method, history, status, window = fit.method, fit.history, fit.status, fit.checkpoint.schedule.length
+    if status in (Status.CONVERGED, Status.MAX_STEPS) and method.collapsed(_tail(history, window)):
         status = Status.COLLAPSED
-    return Fit(
-        target, method, params, status, history, point.step, method.num_gradients(target, history),
-        (*_warnings(method, status, history, point.schedule.length), *method.remarks(target, params)), point,
-    )  # fmt: skip
+    said = (*_warnings(method, status, history, window), *method.remarks(fit.target, fit.params))
+    said += () if status is Status.INTERRUPTED else tuple(_afterwards(fit, fit.params, status, history, bool(said)))
+    return replace(fit, status=status, warnings=(*fit.preflight.warnings, *said))
 
 
 def _warnings(method: Method, status: Status, history: dict[str, np.ndarray], window: int) -> list[str]:
@@ -209,6 +256,15 @@ def _warnings(method: Method, status: Status, history: dict[str, np.ndarray], wi
         )
         said.append(f"{status.name}: {status.value}.{moved}")
     return said + method.warnings(_tail(history, window))
+
+
+def _afterwards(fit: Fit, params: Params, status: Status, history: dict[str, np.ndarray], suspect: bool) -> list[str]:
+    """What the end of a fit says against it: its course always, its draws where something is said already."""
+    said = below_its_best(history)
+    cut_short = status is Status.MAX_STEPS and len(history["loss"]) < TOO_SHORT
+    if (suspect or said) and not cut_short:
+        said += look_back(fit.target, fit.method, params)
+    return said
 
 
 def _tail(history: dict[str, np.ndarray], window: int) -> dict[str, np.ndarray]:

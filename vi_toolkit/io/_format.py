@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vi_toolkit.io import _recipe
+from vi_toolkit.preflight import Preflight
 from vi_toolkit.stopping import Schedule
 from vi_toolkit.targets import Target
 from vi_toolkit.windows import Checkpoint, Status
@@ -85,6 +86,7 @@ def _parse(path: Path, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> S
         "num_steps": meta["num_steps"],
         "num_gradients": meta["num_gradients"],
         "warnings": tuple(meta["warnings"]),
+        "preflight": Preflight(**{name: tuple(said) for name, said in meta.get("preflight", {}).items()}),
     }
     return replace(saved, checkpoint=checkpoint, fields=fitted)
 

@@ -27,8 +27,8 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> None:
 
     - ``meta``: one JSON text: ``format`` and ``format_version``; ``versions`` of the packages; ``recipe``, the method
       as ``{"part": class, "fields": {...}}`` all the way down, with ``lost``, the parts that have no such recipe;
-      ``target``: dim and sites; ``status``, ``warnings``, ``num_steps``, ``num_gradients``; ``schedule`` and
-      ``checkpoint``: where the loop stands;
+      ``target``: dim and sites; ``status``, ``warnings``, ``preflight``, ``num_steps``, ``num_gradients``;
+      ``schedule`` and ``checkpoint``: where the loop stands;
     - ``params/i`` and ``state/i``: the leaves of the guide's parameters and of the checkpoint's state, in JAX's order;
     - ``history/name``: the history; ``checkpoint/name``: the key and the losses of the window; ``recipe/i``: arrays
       inside the method.
@@ -66,6 +66,7 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> None:
         "target": layout(fit.target),
         "status": fit.status.name,
         "warnings": list(fit.warnings),
+        "preflight": {"errors": list(fit.preflight.errors), "warnings": list(fit.preflight.warnings)},
         "num_steps": fit.num_steps,
         "num_gradients": float(fit.num_gradients),
         "schedule": {name: writer.write(_plain(value), name) for name, value in schedule._asdict().items()},
@@ -83,6 +84,8 @@ def save(fit: Fit, path: str | os.PathLike[str]) -> None:
     part = path.with_name(path.name + ".part")
     with open(part, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
+        file.flush()
+        os.fsync(file.fileno())  # else a loss of power could leave the new name with nothing in it
     os.replace(part, path)
 
 
