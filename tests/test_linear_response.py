@@ -15,8 +15,8 @@ import vi_toolkit as vi
 from tests.side_by_side import many_fits
 from vi_toolkit.algorithms._sampled_elbo import BLOCK, mirrored
 from vi_toolkit.algorithms.fixed_draws import fixed_draws
-from vi_toolkit.diagnostics._response import Coordinates, hessian, look
-from vi_toolkit.diagnostics.linear_response import linear_response
+from vi_toolkit.diagnostics.repair._response import Coordinates, hessian, look
+from vi_toolkit.diagnostics.repair.linear_response import linear_response
 
 MEAN = np.array([1.0, -2.0, 0.5])
 COVARIANCE = np.array([[1.0, 0.8, -0.3], [0.8, 2.0, 0.4], [-0.3, 0.4, 0.7]])
@@ -55,7 +55,9 @@ def test_a_mean_field_fit_of_a_normal_knows_its_covariance(fit):
 
 
 def test_conjugate_gradients_find_the_same(fit, monkeypatch):
-    module = importlib.import_module("vi_toolkit.diagnostics.linear_response")  # the function bears the same name
+    module = importlib.import_module(
+        "vi_toolkit.diagnostics.repair.linear_response"
+    )  # the function bears the same name
     monkeypatch.setattr(module, "DENSE", 1)
     np.testing.assert_allclose(linear_response(KEY, fit).covariance, COVARIANCE, atol=1e-6)
 

@@ -15,7 +15,7 @@ from numpyro.infer import MCMC, NUTS
 
 from benchmarks.posteriordb.models._flat import flat
 from benchmarks.posteriordb.synthetic import Synthetic
-from vi_toolkit.diagnostics.bridge import bridge
+from vi_toolkit.diagnostics.weights.bridge import bridge
 from vi_toolkit.targets import Target
 from vi_toolkit.targets.target import log_densities
 

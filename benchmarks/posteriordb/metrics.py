@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.posteriordb.contender import Fitted
 from benchmarks.posteriordb.problems import Problem
-from vi_toolkit.diagnostics.psis import smooth
+from vi_toolkit.diagnostics.weights.psis import smooth
 from vi_toolkit.targets import Target
 from vi_toolkit.targets.target import log_densities
 

@@ -121,20 +121,32 @@ def test_slightly_narrow_is_usable_after_reweighting(key):
         assert report.verdicts["means"] is Verdict.GOOD
 
 
-def test_a_missed_mode_shows_with_a_reference_alone(key):
-    """One of two modes far apart, exactly: constant weights."""
+def test_a_missed_mode_is_found_without_a_reference(key):
+    """One of two modes far apart, exactly: constant weights, which know nothing of it."""
     known = exact.gaussian_mixture([0.7, 0.3], [[-20.0], [20.0]], [[[1.0]], [[1.0]]])
     fit = full_rank(known.target, [-20.0], np.eye(1))
     blind, seeing = diagnose(key, fit), diagnose(key, fit, reference=known)
     assert blind.khat == -np.inf
-    assert blind.verdict is Verdict.GOOD
-    assert blind.verdicts["modes"] is Verdict.CANNOT_TELL
-    assert "whether a mode is missed cannot be told" in blind.sentence
+    assert blind.verdict is blind.verdicts["modes"] is blind.verdicts["means"] is Verdict.NOT_TRUSTED
+    assert blind.basins.missed == (1,)
+    assert abs(blind.basins.mass.values[1] - 0.3) < 5 * blind.basins.mass.ses[1] < 0.1
+    np.testing.assert_allclose(blind.basins.sites[1]["z"], [20.0], atol=1e-3)
+    assert "of the posterior lies about z = [20]" in blind.reasons["modes"]
+    assert any("NormalMixture(2)" in advice for advice in blind.advice)
     assert seeing.verdict is seeing.verdicts["modes"] is Verdict.NOT_TRUSTED
     np.testing.assert_allclose(seeing.mode_masses, [1.0, 0.0], atol=1e-12)
     np.testing.assert_allclose(seeing.reference_mode_masses, [0.7, 0.3])
     assert seeing.reverse_kl == pytest.approx(-np.log(0.7), abs=1e-9)
     assert seeing.forward_kl > 100
+
+
+def test_and_without_a_search_it_cannot_be_told(key):
+    known = exact.gaussian_mixture([0.7, 0.3], [[-20.0], [20.0]], [[[1.0]], [[1.0]]])
+    report = diagnose(key, full_rank(known.target, [-20.0], np.eye(1)), search=False, explain=False)
+    assert report.verdict is Verdict.GOOD
+    assert report.verdicts["modes"] is Verdict.CANNOT_TELL
+    assert "whether a mode is missed cannot be told" in report.sentence
+    assert report.basins is report.shape is report.convergence is None
 
 
 def test_a_wide_q_is_not_good(key):

@@ -4,7 +4,7 @@ import numpyro.distributions as dist
 import pytest
 
 from vi_toolkit.diagnostics import bridge, effective_draws, elbo, forward_kl, log_evidence, reverse_kl
-from vi_toolkit.diagnostics.evidence import correlated_error
+from vi_toolkit.diagnostics.weights.evidence import correlated_error
 
 LOG_Z = 3.0
 

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from vi_toolkit.diagnostics import Distances, Estimate, Evidence, Measured, Verdict, judge
+from vi_toolkit.diagnostics import Distances, Estimate, Evidence, Measured, Searched, Verdict, judge
+from vi_toolkit.diagnostics.judge import settled
 
 
 def measured(*values: float, se: float = 0.001) -> Measured:
@@ -71,7 +72,9 @@ def test_good_with_a_reference():
         ({"reverse_kl": Estimate(np.inf, np.inf)}, "tails", "USABLE_AFTER_REWEIGHTING"),
         ({"moves": distances(mean=0.11)}, "means", "USABLE_AFTER_REWEIGHTING"),
         ({"moves": distances(mean=-0.11)}, "means", "USABLE_AFTER_REWEIGHTING"),
-        ({"moves": distances(mean=0.11, se=0.02)}, "means", "GOOD"),
+        ({"moves": distances(mean=0.11, se=0.02)}, "means", "USABLE_AFTER_REWEIGHTING"),
+        ({"moves": distances(mean=0.07, se=0.02)}, "means", "USABLE_AFTER_REWEIGHTING"),  # not shown to be below 0.1
+        ({"moves": distances(mean=0.05, se=0.02)}, "means", "GOOD"),
         ({"moves": distances(spread=0.11)}, "spreads", "USABLE_AFTER_REWEIGHTING"),
         ({"moves": distances(spread=-0.11)}, "spreads", "USABLE_AFTER_REWEIGHTING"),
     ],
@@ -127,7 +130,7 @@ def test_errors_that_are_not_shown_do_not_count():
 def test_what_the_reference_does_not_know_cannot_be_told():
     found = names(REFERENCE, measured=Distances(), reweighted=Distances())
     assert [found[part] for part in ("means", "spreads", "modes")] == ["CANNOT_TELL"] * 3
-    assert found["whole"] == "GOOD"  # of the tails, which is what is left
+    assert found["whole"] == "CANNOT_TELL"  # the tails alone are not enough
 
 
 def test_errors_that_are_nan_cannot_be_told():
@@ -188,3 +191,69 @@ def test_and_not_of_weights_that_are_less_alike(spoilt):
 def test_even_weights_that_move_a_mean_are_not_good():
     judgement = judge(dataclasses.replace(GOOD, **NEARLY_EVEN, moves=distances(mean=0.2)))
     assert judgement.verdicts["means"].name == "USABLE_AFTER_REWEIGHTING"
+
+
+def searched(khat: float = 0.1, mean: float = 0.0, mass: float | None = None, left: float = 0.0, **others) -> Searched:
+    moves, remains = distances(mean=mean, mass=mass), distances(mean=left, mass=None if mass is None else left)
+    return Searched(khat, moves, remains, beyond=others.pop("beyond", Estimate(0.0, 0.001)), **others)
+
+
+@pytest.mark.parametrize(
+    ("found", "changes", "part", "verdict"),
+    [
+        (searched(), {}, "modes", "GOOD"),
+        (searched(khat=0.7), {}, "modes", "CANNOT_TELL"),
+        (searched(missed=("5 % at z = 3",)), {}, "modes", "NOT_TRUSTED"),
+        (searched(khat=0.9, missed=("5 % at z = 3",)), {}, "modes", "NOT_TRUSTED"),
+        (searched(mass=0.04), {}, "modes", "GOOD"),
+        (searched(mass=0.06), {}, "modes", "USABLE_AFTER_REWEIGHTING"),
+        (searched(mass=0.06, left=0.06), {}, "modes", "NOT_TRUSTED"),
+        (searched(mass=0.06), {"khat": 0.8}, "modes", "NOT_TRUSTED"),
+        (searched(mean=0.2), {}, "means", "USABLE_AFTER_REWEIGHTING"),
+        (searched(mean=0.2, left=0.2), {}, "means", "NOT_TRUSTED"),
+        (searched(mean=0.2, khat=0.8), {}, "means", "GOOD"),  # its numbers do not count
+        (searched(), {"khat": 0.8}, "means", "GOOD"),  # where q's own weights are too uneven, the search tells
+        (searched(mean=0.2), {"khat": 0.8}, "means", "NOT_TRUSTED"),
+        (searched(), {"khat": 0.8}, "tails", "CANNOT_TELL"),
+        (searched(beyond=Estimate(0.012, 0.001)), {"khat": 0.8}, "tails", "NOT_TRUSTED"),
+        (searched(beyond=Estimate(0.009, 0.001)), {"khat": 0.8}, "tails", "NOT_TRUSTED"),
+        (searched(), {"khat": 0.8, "num_zero": 1}, "tails", "NOT_TRUSTED"),
+        (searched(left=0.08), {"moves": distances(mean=0.2)}, "means", "USABLE_AFTER_REWEIGHTING"),
+        (searched(left=0.0995), {"moves": distances(mean=0.2)}, "means", "NOT_TRUSTED"),
+    ],
+)
+def test_what_a_search_adds(found, changes, part, verdict):
+    assert names(GOOD, searched=found, **changes)[part] == verdict
+
+
+def test_a_density_that_does_not_follow_its_gradient_is_not_trusted():
+    judgement = judge(dataclasses.replace(GOOD, rough=True))
+    assert judgement.verdict.name == "NOT_TRUSTED"
+    assert "does not follow its own gradient" in judgement.sentence
+
+
+def test_where_there_is_no_posterior_nothing_is_trusted():
+    judgement = judge(dataclasses.replace(GOOD, no_posterior=("The posterior is improper along tau.",)))
+    assert judgement.verdict.name == "NOT_TRUSTED"
+    assert "The posterior is improper along tau, and" in judgement.sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "settles"),
+    [
+        ({}, True),
+        ({"khat_se": 0.2}, False),  # 0.2 may be 0.5
+        ({"khat": 0.6, "khat_se": 0.06}, False),
+        ({"khat": 0.6, "khat_se": 0.04}, True),
+        ({"khat": 0.9, "khat_se": 0.09}, True),
+        ({"khat": np.inf}, True),
+        ({"num_bad": 1, "khat_se": 1.0}, True),
+        ({"moves": distances(mean=0.099)}, False),
+        ({"moves": distances(spread=0.11, se=0.01)}, False),
+        ({"moves": distances(spread=0.2, se=0.01)}, True),
+        ({"moves": distances(spread=0.9, se=0.06)}, False),  # beyond, and not known well enough to correct
+        ({"khat": 0.9, "khat_se": 0.09, "moves": distances(mean=0.099)}, True),  # the weights have no say
+    ],
+)
+def test_when_more_draws_would_change_nothing(changes, settles):
+    assert settled(dataclasses.replace(GOOD, **changes)) is settles

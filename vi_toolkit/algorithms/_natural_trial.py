@@ -71,12 +71,12 @@ def judge(trial: Trial, elbo: Scalar, error: Scalar, radius: Scalar) -> tuple[Ar
     gained = elbo - trial.elbo
     noise = 1.5 * jnp.minimum(error, trial.error) + 10 * float(np.finfo(elbo.dtype).eps) * jnp.abs(elbo)
     seen = trial.gain > noise
-    kept = gained >= 0.1 * trial.gain - jnp.where(seen, 2.0, 6.0) * noise
+    kept = jnp.isfinite(elbo) & (gained >= 0.1 * trial.gain - jnp.where(seen, 2.0, 6.0) * noise)
     well, badly = seen & (gained > 0.5 * trial.gain), seen & (gained < 0.25 * trial.gain)
     shorter = jnp.minimum(radius, trial.length)
     longer = jnp.where(~seen & (radius < REACH), jnp.minimum(2 * radius, REACH), radius)
     longer = jnp.where(badly, jnp.maximum(0.5 * shorter, 0.02), longer)
-    longer = jnp.where(well, jnp.minimum(jnp.where(gained > 0.8 * trial.gain, 4, 2) * radius, 1e4), longer)
+    longer = jnp.where(well, jnp.minimum(jnp.where(gained > 0.8 * trial.gain, 4, 2) * radius, 1e8), longer)
     first = jnp.isneginf(trial.elbo) & jnp.isfinite(elbo)
     return kept, jnp.where(first, radius, jnp.where(kept, longer, jnp.maximum(0.25 * shorter, 0.01)))
 

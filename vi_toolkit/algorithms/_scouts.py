@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from vi_toolkit._start import Climb, begin_climb, climb_on
+from vi_toolkit._start import Climb
 from vi_toolkit._types import Draws, Key, LogWeights, Scalar, Vector
-from vi_toolkit.algorithms._each import where_each
+from vi_toolkit.algorithms._party import climb_together
 from vi_toolkit.algorithms._starting_points import SCALE_DRAWS, SCALES, first_scale
 from vi_toolkit.targets import Target
 
@@ -100,41 +100,15 @@ def scout(key: Key, target: Target, candidates: Draws) -> Scouted:
     values = jnp.where(jnp.isnan(values), -jnp.inf, values)
     likeliest = jnp.argmax(values, axis=0)
     starts = jnp.take_along_axis(nearer, likeliest[None, :, None], axis=0)[0]
-    climbs, reached, spent = _climb(target, starts)
+    party = climb_together(target, starts, LONGEST, NEAR)
+    climbs = party.climbs
     scale = 1 / jnp.sqrt(jax.vmap(_diagonal)(climbs))
     half = jax.random.normal(key, (LOOK_DRAWS // 2, target.dim), starts.dtype)
     noise = jnp.concatenate([half, -half])
     elbo = jax.vmap(lambda z, s: _elbo(target, z, SHARE * s, noise))(climbs.z, scale)
-    elbo = jnp.where(reached & jnp.isfinite(elbo), elbo, -jnp.inf)
+    elbo = jnp.where(party.reached & jnp.isfinite(elbo), elbo, -jnp.inf)
     densities = values.size + LOOK_DRAWS * len(starts)
-    return Scouted(starts, values.max(axis=0), climbs.z, scale, elbo, _apart(climbs), spent + densities / 3)
-
-
-class _Party(NamedTuple):
-    taken: Array  # steps
-    climbs: Climb
-    active: Array
-    reached: Array
-    spent: Scalar
-
-
-def _climb(target: Target, starts: Draws) -> tuple[Climb, Array, Scalar]:
-    """All climbs where they ended, whether each reached a top, and the gradients that they spent."""
-
-    def goes_on(p: _Party) -> Array:
-        return (p.taken < LONGEST) & jnp.any(p.active)
-
-    def body(p: _Party) -> _Party:
-        new = jax.vmap(lambda climb: climb_on(target, climb, p.taken))(p.climbs)
-        climbs = where_each(p.active, new, p.climbs)
-        at_top = p.active & (p.taken > 1) & (jax.vmap(_promise)(climbs) < NEAR)
-        active = p.active & ~at_top & ~jnp.isneginf(climbs.value)
-        return _Party(p.taken + 1, climbs, active, p.reached | at_top, p.spent + p.active.sum())
-
-    no = jnp.zeros(len(starts), bool)
-    begun = _Party(jnp.asarray(0), jax.vmap(begin_climb)(starts), ~no, no, jnp.zeros((), starts.dtype))
-    ended = jax.lax.while_loop(goes_on, body, begun)
-    return ended.climbs, ended.reached, ended.spent
+    return Scouted(starts, values.max(axis=0), climbs.z, scale, elbo, _apart(climbs), party.spent + densities / 3)
 
 
 def _diagonal(climb: Climb) -> Vector:
@@ -151,12 +125,6 @@ def _apart(climbs: Climb) -> Array:
 
     each = jax.vmap(from_one)(climbs)
     return jnp.maximum(each, each.T)
-
-
-def _promise(climb: Climb) -> Scalar:
-    """What a quasi-Newton step would gain if the curvature were right, in nats."""
-    step = climb.inverse @ climb.gradient if climb.inverse.ndim else climb.inverse * climb.gradient
-    return 0.5 * climb.gradient @ step
 
 
 def _elbo(target: Target, location: Vector, scale: Vector, noise: Draws) -> Scalar:

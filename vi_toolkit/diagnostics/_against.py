@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from vi_toolkit._types import Key
-from vi_toolkit.diagnostics._scores import Scores, score
-from vi_toolkit.diagnostics.bridge import bridge
-from vi_toolkit.diagnostics.divergence import forward_kl, reverse_kl
-from vi_toolkit.diagnostics.evidence import Estimate
-from vi_toolkit.diagnostics.modes import masses_of_shares
 from vi_toolkit.diagnostics.moments import Measured, Moments, log_sd_ratios, mean_errors, moments_of_draws
+from vi_toolkit.diagnostics.scores._scores import Scores, score
+from vi_toolkit.diagnostics.search.modes import masses_of_shares
 from vi_toolkit.diagnostics.verdict import Distances
+from vi_toolkit.diagnostics.weights.bridge import bridge
+from vi_toolkit.diagnostics.weights.divergence import forward_kl, reverse_kl
+from vi_toolkit.diagnostics.weights.evidence import Estimate
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.fit import Fit
 from vi_toolkit.targets.target import log_densities
@@ -32,14 +32,18 @@ class Against:
     reference_masses: Measured | None
     measured: Distances
     reweighted: Distances
+    log_weights_p: np.ndarray  # at draws of p
 
 
 def hold_against(
-    key: Key, fit: Fit, scores: Scores, q: Moments, log_weights: np.ndarray, reference: ExactPosterior
+    key: Key, fit: Fit, scores: Scores, q: Moments, log_weights: np.ndarray, reference: ExactPosterior, num_draws: int
 ) -> Against:
-    """``scores`` at draws of q, ``q`` its moments, ``log_weights`` the smoothed weights of the draws."""
+    """``scores`` at draws of q, ``q`` its moments, ``log_weights`` the smoothed weights of the draws.
+
+    A reference that can be drawn from is asked for ``num_draws`` draws.
+    """
     chained = reference.draws is not None
-    draws = reference.draws if chained else reference.sample(key, len(scores.draws))
+    draws = reference.draws if chained else reference.sample(key, num_draws)
     at_p = score(fit, draws)
     evidence = _log_evidence(fit, scores, at_p, reference)
     p = _moments(reference, at_p.draws)
@@ -52,6 +56,7 @@ def hold_against(
         reference_masses=reference_masses,
         measured=_distances(q, p, modes),
         reweighted=_distances(moments_of_draws(scores.draws, log_weights), p, reweighted_modes),
+        log_weights_p=at_p.log_weights,
     )
 
 

@@ -15,7 +15,12 @@ def sentence(verdict: Verdict, verdicts: dict[str, Verdict], evidence: Evidence)
         parts.append(f"{evidence.num_bad} of {evidence.num_draws} draws have no usable log density")
     if evidence.num_zero:
         parts.append(f"{evidence.num_zero} of {evidence.num_draws} draws lie where the posterior is zero")
+    if evidence.measured is None and evidence.searched is not None:
+        parts += [f"q misses a mode ({words})" for words in evidence.searched.missed]
     parts += _moves(evidence) if evidence.measured is None else _errors(evidence, evidence.measured)
+    parts += [words.rstrip(".") for words in evidence.no_posterior]
+    if evidence.rough:
+        parts.append("the log density does not follow its own gradient, as where digits are lost in rounding")
     if not evidence.converged:
         parts.append(f"the fit did not converge ({evidence.status})")
     unknown = [name for name, value in verdicts.items() if value is Verdict.CANNOT_TELL and name != "modes"]
@@ -31,7 +36,7 @@ def _khat(evidence: Evidence) -> str:
     if khat == -np.inf:
         return "all importance weights are the same (k-hat is -inf)"
     if khat < KHAT_USABLE:
-        return f"k-hat is {khat:.2f}"
+        return f"k-hat is {khat:.2f}" if khat < KHAT_USABLE - 0.005 else f"k-hat is {khat:.3f}"
     if evidence.nearly_even:
         return f"k-hat is {khat:.2f}, though of weights that are nearly all alike"
     return f"k-hat is {khat:.2f} (not below {KHAT_USABLE}: the weights are too uneven to correct by)"

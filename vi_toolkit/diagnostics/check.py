@@ -11,10 +11,10 @@ import pandas as pd
 from vi_toolkit._checks import check_instance, check_key, check_positive, check_positive_int
 from vi_toolkit._types import Key
 from vi_toolkit.diagnostics._against import Against, hold_against
-from vi_toolkit.diagnostics._scores import draw_and_score
 from vi_toolkit.diagnostics.diagnose import check_reference
 from vi_toolkit.diagnostics.moments import moments_of
-from vi_toolkit.diagnostics.psis import MIN_DRAWS, smooth
+from vi_toolkit.diagnostics.scores._scores import draw_and_score
+from vi_toolkit.diagnostics.weights.psis import MIN_DRAWS, smooth
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.fit import Fit
 from vi_toolkit.targets import Target
@@ -136,7 +136,7 @@ def check(
     key_q, key_p = jax.random.split(key)
     scores = draw_and_score(key_q, fit, num_draws)
     log_weights = smooth(scores.log_weights, rounding=scores.rounding).log_weights
-    against = hold_against(key_p, fit, scores, moments_of(fit.posterior, scores.draws), log_weights, exact)
+    against = hold_against(key_p, fit, scores, moments_of(fit.posterior, scores.draws), log_weights, exact, num_draws)
     rows = _rows(against, coordinate_names(fit.target), tolerances)
     columns = ["quantity", "of", "error", "se", "tolerance", "result"]
     return Check(pd.DataFrame([_judged(*row) for row in rows], columns=columns), f"{exact.name} ({exact.how})")

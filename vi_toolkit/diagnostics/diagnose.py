@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
-import numpy as np
 
 from vi_toolkit._checks import check_instance, check_key, check_positive_int
 from vi_toolkit._types import Key
-from vi_toolkit.diagnostics._against import Against, hold_against
-from vi_toolkit.diagnostics._scores import Scores, draw_and_score
+from vi_toolkit.diagnostics._against import hold_against
+from vi_toolkit.diagnostics._details import explain as explain_fit
+from vi_toolkit.diagnostics._gather import gather
+from vi_toolkit.diagnostics._report import Found, report
 from vi_toolkit.diagnostics.diagnosis import Diagnosis
-from vi_toolkit.diagnostics.evidence import Estimate, effective_draws, elbo, log_evidence
-from vi_toolkit.diagnostics.judge import judge
-from vi_toolkit.diagnostics.moments import Measured, moments_of, reweighting_moves
-from vi_toolkit.diagnostics.psis import MIN_DRAWS, Smoothed, smooth
-from vi_toolkit.diagnostics.verdict import Distances, Evidence
+from vi_toolkit.diagnostics.judge import settled
+from vi_toolkit.diagnostics.moments import moments_of
+from vi_toolkit.diagnostics.scores._scores import draw_and_score, joined
+from vi_toolkit.diagnostics.search.basins import find_basins
+from vi_toolkit.diagnostics.weights.psis import MIN_DRAWS
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.fit import Fit
-from vi_toolkit.windows import Status
+
+MOST_TIMES = 8  # as many draws as were asked for, until the verdict is clear
 
 
-def diagnose(key: Key, fit: Fit, *, reference: ExactPosterior | None = None, num_draws: int = 4000) -> Diagnosis:
-    """Says how good a fit is: k-hat, the ELBO, the evidence, a verdict; with a reference, the errors themselves.
+def diagnose(
+    key: Key,
+    fit: Fit,
+    *,
+    reference: ExactPosterior | None = None,
+    num_draws: int = 4000,
+    search: bool = True,
+    explain: bool = True,
+) -> Diagnosis:
+    """Says how good a fit is, part by part and in words: means, spreads, tails and modes; and what to try next.
 
-    Everything is computed from draws z_i of q and their log weights log p~(z_i) - log q(z_i). The rules of the verdict
-    are those of `vi.diagnostics.judge`. With a reference that is known by its draws alone, log Z comes from bridge
-    sampling and the errors' standard errors allow for the correlation of its draws.
+    - The *weights* log p~(z_i) - log q(z_i) of draws z_i of q give k-hat, the ELBO, log Z, bounds of it from both sides
+      (`vi.diagnostics.bracket`), and how far q's means and spreads are from those of the weighted draws. Draws are
+      added until a verdict by them is clear, up to eight times ``num_draws``.
+    - A *search* looks for posterior mass that q's draws never see (`vi.diagnostics.Basins`).
+    - To *explain*, gradients of log p~ are taken at draws of q: Stein's test, Fisher's divergence, the shape of p
+      (`vi.diagnostics.Shape`), and whether the optimisation is at rest (`vi.diagnostics.Convergence`).
+
+    The rules are those of `vi.diagnostics.judge`; how often they are wrong is in docs/VERDICTS.md. With a reference
+    that is known by its draws alone, log Z comes from bridge sampling and the errors' standard errors allow for the
+    correlation of its draws.
 
     Args:
         key: a JAX random key; take another one than for the fit.
         fit: from `vi.fit`.
         reference: the posterior as it is known by other means, from `vi.exact`; on the same unconstrained space as the
-            fit's target.
-        num_draws: draws of q, at least 25, and of a reference that can be drawn from.
+            fit's target. Means, spreads and modes are then judged by it alone.
+        num_draws: draws of q to begin with, at least 25, and of a reference that can be drawn from.
+        search: whether to look beyond q's draws; without, a missed mode cannot be told, and nothing is compiled but
+            the densities.
+        explain: whether to take gradients.
 
     Returns:
         The diagnosis; printing it shows a table.
@@ -47,12 +68,14 @@ def diagnose(key: Key, fit: Fit, *, reference: ExactPosterior | None = None, num
         >>> import jax, vi_toolkit as vi
         >>> exact = vi.exact.gaussian_mixture([0.5, 0.5], [[-10.0], [10.0]], [[[1.0]], [[1.0]]])
         >>> fit = vi.fit(jax.random.key(0), exact.target)  # reverse KL ends on one of the modes
-        >>> blind = vi.diagnose(jax.random.key(1), fit)
-        >>> blind.verdict.name, blind.verdicts["modes"].name  # its own draws cannot show what q misses ...
-        ('GOOD', 'CANNOT_TELL')
+        >>> found = vi.diagnose(jax.random.key(1), fit)
+        >>> found.verdict.name, found.verdicts["tails"].name, found.verdicts["modes"].name
+        ('NOT_TRUSTED', 'GOOD', 'NOT_TRUSTED')
+        >>> abs(found.basins.mass.values - 0.5).max() < 0.05
+        np.True_
         >>> seeing = vi.diagnose(jax.random.key(1), fit, reference=exact)
-        >>> seeing.verdict.name, round(seeing.reverse_kl, 2)  # ... and D(q||p) is log 2
-        ('NOT_TRUSTED', 0.69)
+        >>> round(seeing.reverse_kl, 2)  # D(q||p) is log 2
+        0.69
 
     Source: Yao, Vehtari, Simpson and Gelman (2018), Yes, but did it work? Evaluating variational inference,
     arXiv:1802.02538.
@@ -64,80 +87,26 @@ def diagnose(key: Key, fit: Fit, *, reference: ExactPosterior | None = None, num
         raise ValueError(f"num_draws: expected at least {MIN_DRAWS}, to fit the tail of the weights, got {num_draws}.")
     if reference is not None:
         check_reference(reference, fit)
-    key_q, key_p = jax.random.split(key)
+    key_q, key_p, key_search, key_explain = jax.random.split(_typed(key), 4)
     scores = draw_and_score(key_q, fit, num_draws)
-    smoothed = smooth(scores.log_weights, rounding=scores.rounding)
-    q = moments_of(fit.posterior, scores.draws)
-    against = hold_against(key_p, fit, scores, q, smoothed.log_weights, reference) if reference is not None else None
-    return _report(fit, scores, smoothed, against, reference.name if reference is not None else None)
-
-
-def _report(fit: Fit, scores: Scores, smoothed: Smoothed, against: Against | None, reference: str | None) -> Diagnosis:
-    log_weights = scores.log_weights
-    bound, evidence = elbo(log_weights), log_evidence(log_weights)
-    means, spreads = reweighting_moves(scores.draws, smoothed.log_weights)
-    num_zero = int((log_weights == -np.inf).sum())
-    ess = effective_draws(log_weights)
-    found = Evidence(
-        converged=fit.status is Status.CONVERGED,
-        status=fit.status.value,
-        khat=smoothed.khat,
-        ess=ess,
-        num_draws=len(log_weights),
-        num_zero=num_zero,
-        num_bad=int((np.isnan(log_weights) | (log_weights == np.inf)).sum()),
-        reverse_kl=against.reverse_kl if against else _estimated_gap(bound, evidence),
-        moves=Distances(means, spreads),
-        measured=against.measured if against else None,
-        reweighted=against.reweighted if against else None,
-        forward_kl=against.forward_kl if against else None,
-    )
-    judgement = judge(found)
-    return Diagnosis(
-        khat=smoothed.khat,
-        ess=ess,
-        num_draws=len(log_weights),
-        num_zero=num_zero,
-        elbo=bound.value,
-        elbo_se=bound.se,
-        log_evidence=evidence.value,
-        log_evidence_se=evidence.se,
-        verdict=judgement.verdict,
-        verdicts=judgement.verdicts,
-        sentence=judgement.sentence,
-        warnings=fit.warnings,
-        reference=reference,
-        **(_reference_fields(against) if against else {}),
-    )
-
-
-def _estimated_gap(bound: Estimate, evidence: Estimate) -> Estimate:
-    """D(q||p) = log Z - ELBO with log Z by importance sampling."""
-    if not np.isfinite(evidence.value):
-        return Estimate(float("nan"), float("inf"))
-    return Estimate(evidence.value - bound.value, float(np.hypot(bound.se, evidence.se)))
-
-
-def _reference_fields(against: Against) -> dict[str, Any]:
-    means, spreads = against.measured.means, against.measured.spreads
-    return {
-        "reference_log_evidence": against.log_evidence.value,
-        "reference_log_evidence_se": against.log_evidence.se,
-        "reverse_kl": against.reverse_kl.value,
-        "reverse_kl_se": against.reverse_kl.se,
-        "forward_kl": against.forward_kl.value,
-        "forward_kl_se": against.forward_kl.se,
-        "mean_error": _largest(means),
-        "mean_errors": means.values if means else None,
-        "log_sd_ratio": _largest(spreads),
-        "log_sd_ratios": spreads.values if spreads else None,
-        "mode_masses": against.masses.values if against.masses else None,
-        "reference_mode_masses": against.reference_masses.values if against.reference_masses else None,
-    }
-
-
-def _largest(measured: Measured | None) -> float | None:
-    return float(np.max(np.abs(measured.values))) if measured else None
+    basins = find_basins(key_search, fit, scores) if search else None
+    explanation = explain_fit(key_explain, fit, scores) if explain else None
+    evidence, smoothed = gather(fit, scores, basins, explanation)
+    times = 1
+    while times < MOST_TIMES and not settled(evidence):
+        for time in range(times, 2 * times):
+            scores = joined(scores, draw_and_score(jax.random.fold_in(key_q, time), fit, num_draws))
+        times *= 2
+        evidence, smoothed = gather(fit, scores, basins, explanation)
+    against = None
+    if reference is not None:
+        q = moments_of(fit.posterior, scores.draws)
+        against = hold_against(key_p, fit, scores, q, smoothed.log_weights, reference, num_draws)
+        evidence = replace(
+            evidence, reverse_kl=against.reverse_kl, measured=against.measured, reweighted=against.reweighted,
+            forward_kl=against.forward_kl,
+        )  # fmt: skip
+    return report(fit, Found(scores, evidence, basins, explanation, against, reference))
 
 
 def check_reference(reference: Any, fit: Fit, name: str = "reference") -> None:
@@ -148,3 +117,8 @@ def check_reference(reference: Any, fit: Fit, name: str = "reference") -> None:
             f"{name}: expected one of dim {fit.target.dim}, that of the fit's target, got {reference.dim} "
             f"({reference.name})."
         )
+
+
+def _typed(key: Key) -> Key:
+    """A key of the new kind, whichever was given."""
+    return key if jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)

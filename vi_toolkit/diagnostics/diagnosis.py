@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vi_toolkit.diagnostics._sentence import percent
+from vi_toolkit.diagnostics.convergence.convergence import Convergence
+from vi_toolkit.diagnostics.scores.stein_test import SteinTest
+from vi_toolkit.diagnostics.search.basins import Basins
+from vi_toolkit.diagnostics.shape.shape import Shape
 from vi_toolkit.diagnostics.verdict import Verdict
+from vi_toolkit.diagnostics.weights.bounds import Bracket
+from vi_toolkit.diagnostics.weights.error_bounds import ErrorBounds
+from vi_toolkit.diagnostics.weights.evidence import Estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +47,22 @@ class Diagnosis:
         log_sd_ratios: those of all coordinates, below 0 where q is too narrow, of shape (dim,).
         mode_masses: q's mass at each mode of the reference, of shape (modes,).
         reference_mode_masses: p's mass at each mode.
+        khat_se: the standard error of k-hat.
+        reasons: for each part of the verdict, a sentence with the numbers behind it.
+        advice: what to try next; nothing where all is good.
+        bracket: bounds of log Z from below and above.
+        error_bounds: bounds of the errors of means and sds that follow, or None where none is valid.
+        parameter_khats: k-hat for the mean and variance of each coordinate, of shape (dim,).
+        basins: what a search beyond q's draws found; None where nothing was looked for.
+        stein: the test of q's draws by the gradients of log p~; None where nothing was explained.
+        fisher: E_q |grad log p~ - grad log q|^2, in units of q's standard deviations.
+        shape: what makes p hard to approximate, with the sites.
+        convergence: whether the fit is at rest, by fresh noise.
+        roughness: how far the log density is from following its own gradient, as a share; see
+            `vi.diagnostics.roughness`.
+        no_posterior: signs that there is no posterior to approximate, in words.
+        draws: of q, (num_draws, dim).
+        log_weights: log p~ - log q at these draws, (num_draws,).
 
     Example:
         >>> import jax, jax.numpy as jnp, vi_toolkit as vi
@@ -74,19 +97,47 @@ class Diagnosis:
     log_sd_ratios: np.ndarray | None = field(default=None, repr=False)
     mode_masses: np.ndarray | None = None
     reference_mode_masses: np.ndarray | None = None
+    khat_se: float = 0.0
+    reasons: dict[str, str] = field(default_factory=dict, repr=False)
+    advice: tuple[str, ...] = field(default=(), repr=False)
+    bracket: Bracket | None = field(default=None, repr=False)
+    error_bounds: ErrorBounds | None = field(default=None, repr=False)
+    parameter_khats: np.ndarray | None = field(default=None, repr=False)
+    basins: Basins | None = field(default=None, repr=False)
+    stein: SteinTest | None = field(default=None, repr=False)
+    fisher: Estimate | None = field(default=None, repr=False)
+    shape: Shape | None = field(default=None, repr=False)
+    convergence: Convergence | None = field(default=None, repr=False)
+    roughness: float | None = field(default=None, repr=False)
+    no_posterior: tuple[str, ...] = field(default=(), repr=False)
+    draws: np.ndarray | None = field(default=None, repr=False)
+    log_weights: np.ndarray | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         rows = [
-            ("k-hat", f"{self.khat:.2f}"),
+            ("k-hat", f"{self.khat:.2f} ± {self.khat_se:.1g}" if np.isfinite(self.khat) else f"{self.khat:.2f}"),
             ("effective draws", f"{self.ess:.0f} of {self.num_draws} ({percent(self.ess / self.num_draws)})"),
             ("ELBO", _with_error(self.elbo, self.elbo_se)),
             ("log evidence, importance sampling", _with_error(self.log_evidence, self.log_evidence_se)),
+            *self._bound_rows(),
             *self._reference_rows(),
-            *((name, verdict.value) for name, verdict in self.verdicts.items()),
+            *((name, self.reasons.get(name, verdict.value)) for name, verdict in self.verdicts.items()),
         ]
         width = max(len(name) for name, _ in rows)
         table = [f"{name:<{width}}  {value}" for name, value in rows]
-        return "\n".join([*table, "", self.sentence, *(f"Warning: {warning}" for warning in self.warnings)])
+        said = [self.sentence, *(f"Warning: {warning}" for warning in self.warnings)]
+        return "\n".join([*table, "", *said, *(f"Next: {advice}" for advice in self.advice)])
+
+    def _bound_rows(self) -> list[tuple[str, str]]:
+        """The lines on bounds, the search, Stein's test and the optimisation, where there are any."""
+        rows = []
+        if self.bracket is not None and self.bracket.cubo is not None:
+            rows.append(("CUBO, an upper bound", _with_error(*self.bracket.cubo)))
+        if self.stein is not None:
+            rows.append(("Stein's test of q's draws", f"p = {self.stein.p_value:.2g}"))
+        if self.convergence is not None:
+            rows.append(("optimisation", self.convergence.sentence))
+        return rows
 
     def _reference_rows(self) -> list[tuple[str, str]]:
         """The lines of the table that need a reference."""

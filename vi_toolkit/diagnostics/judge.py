@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from vi_toolkit.diagnostics._limits import (
@@ -11,7 +13,9 @@ from vi_toolkit.diagnostics._limits import (
     MASS_LIMIT,
     MEAN_LIMIT,
     NUM_SES,
+    SEARCH_MASS_LIMIT,
     SPREAD_LIMIT,
+    TAIL_LIMIT,
 )
 from vi_toolkit.diagnostics._sentence import sentence
 from vi_toolkit.diagnostics.moments import Measured
@@ -26,17 +30,24 @@ def judge(evidence: Evidence) -> Judgement:
 
     - ``tails``: good where k-hat < 0.5 and D(q||p) is not above 0.5 nats (k-hat cannot see a q that is far too wide,
       this can) and no draw of q lies where p is zero; usable after reweighting where k-hat < 0.7; else not to be
-      trusted.
-    - weights that are nearly all alike (95 % of the draws effective, D(q||p) at most 0.05 nats) have little to show
-      in their tail, and a k-hat of 0.7 or more then says only that the far ``tails`` cannot be told.
-    - ``means``, ``spreads`` without a reference: good where reweighting moves no mean by more than 0.1 standard
-      deviations, no log standard deviation by more than 0.1; usable where it does. Where k-hat >= 0.7 the weights
-      cannot tell, unless they are nearly all alike.
+      trusted. With k-hat of 0.7 or more they cannot be told, rather, where the weights are nearly all alike (95 % of
+      the draws effective, D(q||p) at most 0.05 nats) and so have little to show in their tail, or where a search has
+      seen that p has at most 1 % more than q where q has its outermost 1 %.
+    - ``means``, ``spreads`` without a reference: by how far the weights move q's means, in standard deviations, and log
+      standard deviations, where k-hat < 0.7 or the weights are nearly all alike; and by how far the search's own draws
+      move them, where its k-hat < 0.7. Good where neither moves one by more than 0.1; usable after reweighting where
+      the reweighted draws agree with the search; not to be trusted where they do not. What the weights move by nearly
+      0.1 counts as moved.
+    - ``modes`` without a reference: not to be trusted where the search found a mode with more than 1 % of p that q
+      hardly visits; usable after reweighting where the mass at a mode is off by more than 0.05; good where the search
+      found none of this; cannot be told where nothing was looked for, or the search's k-hat is not below 0.7.
     - ``means``, ``spreads``, ``modes`` with a reference: the errors themselves, against the same limits and 0.02 for
       the mass at a mode. Beyond them, usable after reweighting only if k-hat < 0.7 and the reweighted errors are
       within.
-    - ``modes`` without a reference: cannot be told. A mode that q never visits leaves no trace in its draws.
-    - the whole: the worst of the parts that can be told, and never good if the fit did not converge.
+    - the whole: the worst of the parts that can be told, never good where means or spreads cannot be told or the fit
+      did not converge, and not to be trusted where the log density does not follow its own gradient
+      (`vi.diagnostics.roughness`), or there is no posterior to approximate: a density that does not fall far out, a
+      likelihood without bound.
 
     An error counts for what is left of it after two standard errors; where two standard errors are as large as the
     limit, it cannot be told.
@@ -65,10 +76,10 @@ def judge(evidence: Evidence) -> Judgement:
     measured, reweighted = evidence.measured, evidence.reweighted or Distances()
     if measured is None:
         verdicts = {
-            "means": _by_weights(evidence.moves.means, MEAN_LIMIT, evidence),
-            "spreads": _by_weights(evidence.moves.spreads, SPREAD_LIMIT, evidence),
+            "means": _blind(lambda distances: distances.means, MEAN_LIMIT, evidence),
+            "spreads": _blind(lambda distances: distances.spreads, SPREAD_LIMIT, evidence),
             "tails": _tails(evidence),
-            "modes": _CANNOT_TELL,
+            "modes": _modes(evidence),
         }
     else:
         verdicts = {
@@ -79,24 +90,76 @@ def judge(evidence: Evidence) -> Judgement:
         }
     told = [verdict for verdict in verdicts.values() if verdict is not _CANNOT_TELL]
     worst = max(told, key=_ORDER.index)
+    if worst is _GOOD and _CANNOT_TELL in (verdicts["means"], verdicts["spreads"]):
+        worst = _CANNOT_TELL
     if worst is _GOOD and not evidence.converged:
         worst = _USABLE
+    if evidence.rough or evidence.no_posterior:
+        worst = _NOT_TRUSTED
     return Judgement(worst, verdicts, sentence(worst, verdicts, evidence))
+
+
+def settled(evidence: Evidence) -> bool:
+    """Whether more draws would change nothing that a verdict goes by."""
+    if evidence.num_bad or not np.isfinite(evidence.khat):
+        return True
+    near = [abs(evidence.khat - limit) < NUM_SES * evidence.khat_se for limit in (KHAT_GOOD, KHAT_USABLE)]
+    if any(near) and not evidence.nearly_even:
+        return False
+    if not evidence.correctable:
+        return True
+    pairs = ((evidence.moves.means, MEAN_LIMIT), (evidence.moves.spreads, SPREAD_LIMIT))
+    return all(_precise(moves, limit) and _size(moves, limit, strict=True) != "unknown" for moves, limit in pairs)
 
 
 def _tails(evidence: Evidence) -> Verdict:
     gap, se = evidence.reverse_kl
     if not evidence.khat < KHAT_USABLE:
-        return _CANNOT_TELL if evidence.nearly_even else _NOT_TRUSTED
+        return _CANNOT_TELL if evidence.nearly_even or _hold(evidence) else _NOT_TRUSTED
     wide = np.isnan(gap) or (gap > GAP_LIMIT and not gap - NUM_SES * se <= GAP_LIMIT)
     return _USABLE if evidence.khat >= KHAT_GOOD or wide or evidence.num_zero else _GOOD
 
 
-def _by_weights(moves: Measured | None, limit: float, evidence: Evidence) -> Verdict:
-    size = _size(moves, limit)
-    if evidence.khat < KHAT_USABLE or evidence.nearly_even:
-        return {"within": _GOOD, "beyond": _USABLE}.get(size, _CANNOT_TELL)
-    return _NOT_TRUSTED if size == "beyond" else _CANNOT_TELL
+def _hold(evidence: Evidence) -> bool:
+    """Whether a search has seen that p has no more than a little mass where q has next to none."""
+    searched = evidence.searched
+    if searched is None or not searched.conclusive or evidence.num_zero or evidence.num_bad:
+        return False
+    beyond, se = searched.beyond
+    return beyond + NUM_SES * se < TAIL_LIMIT
+
+
+def _blind(of: Callable[[Distances], Measured | None], limit: float, evidence: Evidence) -> Verdict:
+    """By how far the weights move q's own draws, and by what a search found beyond them."""
+    moves, searched = of(evidence.moves), evidence.searched
+    by_weights = _size(moves, limit, strict=True) if evidence.correctable else "no word"
+    conclusive = searched is not None and searched.conclusive
+    by_search = _size(of(searched.moves), limit, strict=True) if searched is not None and conclusive else "no word"
+    words = {by_weights, by_search} - {"no word"}
+    if not words:
+        return _NOT_TRUSTED if _size(moves, limit) == "beyond" else _CANNOT_TELL
+    if "beyond" in words or by_weights == "unknown":
+        mended = evidence.correctable and _precise(moves, limit)
+        left = of(searched.left) if searched is not None and conclusive else None
+        if mended and (left is None or _size(left, limit, strict=True) == "within"):
+            return _USABLE
+        return _NOT_TRUSTED if "beyond" in words else _CANNOT_TELL
+    return _GOOD if "within" in words else _CANNOT_TELL  # where the weights are sure, the search need not be
+
+
+def _modes(evidence: Evidence) -> Verdict:
+    searched = evidence.searched
+    if searched is None:
+        return _CANNOT_TELL
+    if searched.missed:
+        return _NOT_TRUSTED
+    if not searched.conclusive:
+        return _CANNOT_TELL
+    if searched.moves.modes is None or _size(searched.moves.modes, SEARCH_MASS_LIMIT) != "beyond":
+        return _GOOD
+    left = searched.left.modes
+    mended = evidence.correctable and left is not None and _size(left, SEARCH_MASS_LIMIT) != "beyond"
+    return _USABLE if mended else _NOT_TRUSTED
 
 
 def _by_reference(error: Measured | None, reweighted: Measured | None, limit: float, khat: float) -> Verdict:
@@ -107,10 +170,20 @@ def _by_reference(error: Measured | None, reweighted: Measured | None, limit: fl
     return _USABLE if mended else _NOT_TRUSTED
 
 
-def _size(error: Measured | None, limit: float) -> str:
-    """Whether errors are "within" a limit, one is "beyond" it, or they are "unknown"."""
+def _size(error: Measured | None, limit: float, *, strict: bool = False) -> str:
+    """Whether errors are "within" a limit, one is "beyond" it, or they are "unknown".
+
+    Strictly, an error is within only with its own two standard errors added.
+    """
     if error is None:
         return "unknown"
-    if np.any(np.abs(error.values) - NUM_SES * error.ses > limit):
+    slack = NUM_SES * error.ses
+    if np.any(np.abs(error.values) - slack > limit):
         return "beyond"
-    return "within" if np.all(NUM_SES * error.ses < limit) and np.isfinite(error.values).all() else "unknown"
+    largest = np.abs(error.values) + slack if strict else slack
+    return "within" if np.all(largest < limit) and np.isfinite(error.values).all() else "unknown"
+
+
+def _precise(error: Measured | None, limit: float) -> bool:
+    """Whether errors are known to better than the limit."""
+    return error is not None and bool(np.all(NUM_SES * error.ses < limit))

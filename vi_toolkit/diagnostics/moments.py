@@ -8,7 +8,7 @@ import numpy as np
 from numpyro.distributions import Distribution
 
 from vi_toolkit._checks import describe
-from vi_toolkit.diagnostics.evidence import correlated_error
+from vi_toolkit.diagnostics.weights.evidence import correlated_error
 
 
 class Measured(NamedTuple):

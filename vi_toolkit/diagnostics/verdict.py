@@ -5,9 +5,11 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from vi_toolkit.diagnostics._limits import EVEN_ESS, EVEN_GAP, NUM_SES
-from vi_toolkit.diagnostics.evidence import Estimate
+from vi_toolkit.diagnostics._limits import EVEN_ESS, EVEN_GAP, KHAT_USABLE, NUM_SES
 from vi_toolkit.diagnostics.moments import Measured
+from vi_toolkit.diagnostics.weights.evidence import Estimate
+
+UNKNOWN = Estimate(float("nan"), float("inf"))
 
 
 class Verdict(enum.Enum):
@@ -46,6 +48,35 @@ class Distances:
 
 
 @dataclass(frozen=True)
+class Searched:
+    """What a search beyond the draws of q came upon; see `Basins`.
+
+    Attributes:
+        khat: the tail index of the search's own weights; from 0.7 on its numbers are not to be relied on.
+        moves: how far q's means, log sds and masses at the modes have to go to be those that the search found.
+        left: how far q's reweighted draws still have to go.
+        missed: in words, what q misses.
+        beyond: p's mass where q's density is so low that 1 % of q is there, less that 1 %.
+
+    Example:
+        >>> from vi_toolkit import diagnostics
+        >>> diagnostics.Searched(0.1, diagnostics.Distances(), diagnostics.Distances(), ()).missed
+        ()
+    """
+
+    khat: float
+    moves: Distances
+    left: Distances
+    missed: tuple[str, ...] = ()
+    beyond: Estimate = UNKNOWN
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether the search's weights are even enough to go by its numbers."""
+        return self.khat < KHAT_USABLE
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that a verdict is made of.
 
@@ -62,6 +93,10 @@ class Evidence:
         measured: how far q is from a reference; None without one.
         reweighted: how far q's reweighted draws are from it.
         forward_kl: D(p||q), with a reference.
+        searched: what was found beyond q's draws; None where nothing was looked for.
+        khat_se: the standard error of k-hat.
+        rough: whether the log density does not follow its own gradient.
+        no_posterior: signs that there is no posterior to approximate, in words.
 
     Example:
         >>> from vi_toolkit import diagnostics
@@ -84,6 +119,15 @@ class Evidence:
     measured: Distances | None = None
     reweighted: Distances | None = None
     forward_kl: Estimate | None = None
+    searched: Searched | None = None
+    khat_se: float = 0.0
+    rough: bool = False
+    no_posterior: tuple[str, ...] = ()
+
+    @property
+    def correctable(self) -> bool:
+        """Whether q's draws can be corrected by their weights."""
+        return self.khat < KHAT_USABLE or self.nearly_even
 
     @property
     def nearly_even(self) -> bool:

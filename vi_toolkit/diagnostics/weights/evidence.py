@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
-from vi_toolkit.diagnostics.psis import as_log_weights
+from vi_toolkit.diagnostics.weights.psis import as_log_weights
 
 
 class Estimate(NamedTuple):

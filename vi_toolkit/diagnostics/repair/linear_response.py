@@ -17,7 +17,7 @@ from vi_toolkit._types import Key
 from vi_toolkit.algorithms._fixed_state import GROUPS
 from vi_toolkit.algorithms._sampled_elbo import BLOCK, SampledElbo, noise_for
 from vi_toolkit.algorithms.fixed_draws import FixedDraws
-from vi_toolkit.diagnostics._response import (
+from vi_toolkit.diagnostics.repair._response import (
     Coordinates,
     Function,
     NamedSites,

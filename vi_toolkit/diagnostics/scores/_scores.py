@@ -1,4 +1,4 @@
-"""Draws of a fitted q with log p~ and log q there: one compiled program, the statistics then in NumPy's float64."""
+"""Draws of a fitted q with log p~ and log q there: two compiled programs, the statistics then in NumPy's float64."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from vi_toolkit._types import Key
 from vi_toolkit.algorithms import Method
 from vi_toolkit.fit import Fit
 from vi_toolkit.targets import Target
+
+PIECE = 500  # draws that are scored at once
 
 
 class Scores(NamedTuple):
@@ -30,20 +32,34 @@ class Scores(NamedTuple):
 
 def draw_and_score(key: Key, fit: Fit, num_draws: int) -> Scores:
     """``num_draws`` draws of q, with log p~ and log q at each."""
-    return _as_scores(*_draw_and_score(fit.method, fit.target, fit.params, key, num_draws))
+    return _scored(fit, np.asarray(_draw(fit.method, fit.params, key, num_draws)))
+
+
+def joined(first: Scores, second: Scores) -> Scores:
+    """The draws of both."""
+    draws, log_p, log_q = (np.concatenate(pair) for pair in zip(first[:3], second[:3], strict=True))
+    return Scores(draws, log_p, log_q, max(first.rounding, second.rounding))
 
 
 def score(fit: Fit, draws: Any) -> Scores:
     """log p~ and log q at given draws (draws, dim)."""
-    draws = jnp.asarray(draws, jnp.result_type(float))
-    return _as_scores(draws, *_score(fit.method, fit.target, fit.params, draws))
+    return _scored(fit, np.asarray(draws, jnp.result_type(float)))
+
+
+def _scored(fit: Fit, draws: np.ndarray) -> Scores:
+    """In pieces of one size, so that one compiled program serves any number of draws."""
+    padded = np.concatenate([draws, np.repeat(draws[-1:], -len(draws) % PIECE, axis=0)])
+    pieces = padded.reshape(-1, PIECE, *draws.shape[1:])
+    found = [_score(fit.method, fit.target, fit.params, piece) for piece in pieces]
+    log_p, log_q = (
+        np.concatenate([np.asarray(part) for part in parts])[: len(draws)] for parts in zip(*found, strict=True)
+    )
+    return _as_scores(draws, log_p, log_q)
 
 
 @partial(jax.jit, static_argnames="num_draws")
-def _draw_and_score(method: Method, target: Target, params: Any, key: Key, num_draws: int) -> tuple[Any, Any, Any]:
-    q = method.posterior(params)
-    draws = q.sample(key, (num_draws,))
-    return draws, jax.vmap(target.log_density)(draws), q.log_prob(draws)
+def _draw(method: Method, params: Any, key: Key, num_draws: int) -> Any:
+    return method.posterior(params).sample(key, (num_draws,))
 
 
 @jax.jit
@@ -51,8 +67,8 @@ def _score(method: Method, target: Target, params: Any, draws: Any) -> tuple[Any
     return jax.vmap(target.log_density)(draws), method.posterior(params).log_prob(draws)
 
 
-def _as_scores(draws: Any, log_p: Any, log_q: Any) -> Scores:
-    digits = float(np.finfo(draws.dtype).eps)
+def _as_scores(draws: np.ndarray, log_p: np.ndarray, log_q: np.ndarray) -> Scores:
+    digits = float(np.finfo(log_p.dtype).eps)
     draws, log_p, log_q = (np.asarray(array, np.float64) for array in (draws, log_p, log_q))
     finite = [np.abs(a[np.isfinite(a)]) for a in (log_p, log_q)]
     size = max(1.0, *(float(np.median(a)) if len(a) else 1.0 for a in finite))  # not the size of a stray draw

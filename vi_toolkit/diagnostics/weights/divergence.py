@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from vi_toolkit.diagnostics.evidence import Estimate, correlated_error, elbo
-from vi_toolkit.diagnostics.psis import as_log_weights
+from vi_toolkit.diagnostics.weights.evidence import Estimate, correlated_error, elbo
+from vi_toolkit.diagnostics.weights.psis import as_log_weights
 
 
 def reverse_kl(log_weights: Any, log_evidence: float, log_evidence_se: float = 0.0) -> Estimate:

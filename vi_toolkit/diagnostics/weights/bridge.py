@@ -8,8 +8,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit, log_expit, logsumexp
 
-from vi_toolkit.diagnostics.evidence import Estimate, correlated_error
-from vi_toolkit.diagnostics.psis import as_log_weights
+from vi_toolkit.diagnostics.weights.evidence import Estimate, correlated_error
+from vi_toolkit.diagnostics.weights.psis import as_log_weights
 
 
 def bridge(log_weights_p: Any, log_weights_q: Any, *, correlated: bool = False) -> Estimate:

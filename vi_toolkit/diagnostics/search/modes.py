@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from vi_toolkit._checks import describe
-from vi_toolkit.diagnostics.evidence import correlated_error
 from vi_toolkit.diagnostics.moments import Measured
+from vi_toolkit.diagnostics.weights.evidence import correlated_error
 from vi_toolkit.exact.posterior import nearest_mode
 
 

@@ -1,0 +1,1 @@
+"""Whether an optimisation is at rest, and whether several agree."""

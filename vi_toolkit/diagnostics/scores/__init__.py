@@ -1,0 +1,1 @@
+"""Log densities and their gradients at draws of q."""

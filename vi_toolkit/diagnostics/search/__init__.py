@@ -1,0 +1,1 @@
+"""Where else the posterior has mass than where q has draws."""

@@ -1,0 +1,1 @@
+"""What makes a posterior hard to approximate, with the sites that it is about."""

@@ -1,0 +1,1 @@
+"""What importance weights of draws of q tell: k-hat, evidence, bounds, divergences."""
