@@ -1,5 +1,6 @@
 """The command line: what it prints, what it writes, and one clear line for everything that is wrong."""
 
+import html
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
 from vi_toolkit import cli, demo, model_fit, runtime
 from vi_toolkit.io import load
@@ -95,6 +97,25 @@ def test_json_is_one_object_and_nothing_else(folder, capsys):
     assert data["warnings"] != []
 
 
+def test_report_makes_a_page_of_a_saved_fit(folder, capsys):
+    run(capsys, *FIT, "--output", "out", "--guide", "mean-field", "--max-steps", 50)
+    sentence = json.loads(Path("out/summary.json").read_text())["diagnosis"]["sentence"]
+    assert run(capsys, "report", "out/posterior.nc") == (0, "out/posterior.html\n", "")
+    page = Path("out/posterior.html").read_text()
+    assert html.escape(sentence) in page
+    assert "MAX_STEPS after 50 steps" in page
+    assert "def model(x, y=None):" in page
+    assert page.count("data:image/png;base64,") >= 4
+    runner = CliRunner()
+    assert runner.invoke(cli.app, ["report", "out/posterior.nc", "--output", "other.html"]).exit_code == 0
+    assert Path("other.html").read_text() == page
+
+
+def test_the_summary_holds_no_draws(folder, capsys):
+    run(capsys, *FIT, "--output", "out", "--guide", "mean-field", "--max-steps", 50)
+    assert Path("out/summary.json").stat().st_size < 50_000
+
+
 @pytest.mark.parametrize("guide", list(cli.GUIDES))
 def test_every_guide_has_a_name(folder, guide):
     result = cli.GUIDES[guide](2)
@@ -153,6 +174,9 @@ def test_interrupt_keeps_and_says(folder, capsys, monkeypatch):
         ([*FIT, "--output", "data.csv"], "output: the folder data.csv cannot be written"),
         ([*FIT, "--output", "data.csv/below"], "output: the folder data.csv/below cannot be written"),
         (["demo", "--output", "data.csv"], "output: the folder data.csv cannot be written"),
+        (["report", "none.nc"], "tree: there is no file none.nc."),
+        (["report", "data.csv"], "tree: data.csv is no file of an ArviZ tree"),
+        (["report", "data.csv", "--output"], "--output"),
         (["frobnicate"], "No such command 'frobnicate'"),
         (["demo", "--nonsense"], "No such option: --nonsense"),
     ],

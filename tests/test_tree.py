@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 
 import arviz as az
@@ -11,8 +12,11 @@ import pytest
 import xarray as xr
 
 import vi_toolkit as vi
+from tests.plots import made
 from vi_toolkit import exact
-from vi_toolkit.tree import exact_to_datatree, to_datatree
+from vi_toolkit.tree import diagnosis_of_tree, exact_to_datatree, to_datatree
+from vi_toolkit.tree._source import name_of_model, source_of_model
+from vi_toolkit.tree.course import course_of_fit, course_of_tree
 
 Y = jnp.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
 ERROR = jnp.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
@@ -207,3 +211,130 @@ def test_bad_input(fit, key, change, error, words):
     given = {"fit": fit} | change
     with pytest.raises(error, match=words):
         to_datatree(key, given.pop("fit"), **given)
+
+
+# What is kept beside the draws
+
+
+def saved(tree, path):
+    tree.to_netcdf(path, engine="h5netcdf")
+    return xr.open_datatree(path, engine="h5netcdf")
+
+
+def same(one, other):
+    """Whether two records hold the same, to the last digit."""
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other, equal_nan=True)
+    if dataclasses.is_dataclass(one):
+        return all(same(getattr(one, field.name), getattr(other, field.name)) for field in dataclasses.fields(one))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
+    if isinstance(one, tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and (one == other or one != one)
+
+
+def test_a_diagnosis_is_kept_whole(fit, tmp_path):
+    given = made.diagnosis(
+        basins=made.basins([0.6, 0.4], [1.0, 0.0], (1,)),
+        khat_se=np.inf,
+        verdicts=dict.fromkeys(made.TOLD, vi.Verdict.NOT_TRUSTED),
+        reasons={"means": "Because of <this/that>."},
+        advice=("Try more.",),
+        forward_kl=float("nan"),
+    )
+    tree = to_datatree(jax.random.key(1), fit, num_draws=50, diagnosis=given)
+    for each in (tree, saved(tree, tmp_path / "tree.nc")):
+        assert same(diagnosis_of_tree(each), given)
+        assert each["diagnosis"].attrs["verdict"] == "GOOD"
+        assert json.loads(each["diagnosis"].attrs["verdicts"])["modes"] == "NOT_TRUSTED"
+        assert json.loads(each["diagnosis"].attrs["advice"]) == ["Try more."]
+
+
+def test_what_vi_diagnose_says_is_kept(tmp_path):
+    known = exact.gaussian_mixture([1.0], [[0.0, 1.0]], [np.eye(2)])
+    fit = vi.fit(jax.random.key(0), known.target, vi.laplace())
+    given = vi.diagnose(jax.random.key(1), fit, reference=known)
+    tree = to_datatree(jax.random.key(2), fit, num_draws=50, diagnosis=given, reference=known)
+    found = diagnosis_of_tree(saved(tree, tmp_path / "tree.nc"))
+    assert same(found, given)
+    assert str(found) == str(given)
+
+
+def test_large_arrays_are_left_empty(fit):
+    given = made.diagnosis(draws=np.zeros((1000, 1001)), log_weights=np.zeros(1000))
+    found = diagnosis_of_tree(to_datatree(jax.random.key(1), fit, num_draws=50, diagnosis=given))
+    assert found.draws.shape == (0, 1001)
+    assert found.log_weights.shape == (1000,)
+
+
+def test_draws_of_a_reference_stand_beside_those_of_q(key):
+    known = exact.beta_binomial(7, 10, a=1.0, b=1.0)
+    fit = vi.fit(jax.random.key(0), known.target, vi.laplace())
+    tree = to_datatree(key, fit, num_draws=4000, reference=known)
+    draws = tree["reference"]["probability"].values.ravel()
+    assert abs(draws.mean() - 8 / 12) < 5 * draws.std() / np.sqrt(4000)
+    free = tree["unconstrained_reference"]["probability"].values.ravel()
+    np.testing.assert_allclose(1 / (1 + np.exp(-free)), draws)
+
+
+def test_the_course_is_read_back(fit, tree, tmp_path):
+    told, found = course_of_fit(fit), course_of_tree(saved(tree, tmp_path / "tree.nc"))
+    assert same(told._replace(history={}), found._replace(history={}))
+    assert set(told.history) == set(found.history)
+    np.testing.assert_array_equal(told.history["loss"], found.history["loss"])
+    assert told.source.startswith('def schools(error, y=None):\n    """Eight schools')
+    assert (told.model, told.dim, told.log_evidence) == ("schools", 12, None)
+    assert told.key == ("threefry2x32", (0, 0))
+    with pytest.raises(ValueError, match="expected a group 'fit'"):
+        course_of_tree(xr.DataTree())
+
+
+def plain_density(scale, z):
+    return -0.5 * jnp.sum(z**2) / scale
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "words"),
+    [
+        (lambda: vi.from_numpyro(numpyro.handlers.reparam(schools, config={}), ERROR, y=Y), "schools", "deep/weights"),
+        (lambda: vi.from_numpyro(functools.partial(schools, y=Y), ERROR), "schools", "deep/weights"),
+        (lambda: vi.from_log_density(jax.tree_util.Partial(plain_density, 2.0), dim=2), "plain_density", "/ scale"),
+        (lambda: vi.from_log_density(lambda z: -jnp.sum(z**2), dim=2), "", "lambda z: -jnp.sum(z**2)"),
+        (lambda: vi.from_log_density(jnp.sum, dim=2), "sum", ""),
+    ],
+)
+def test_the_source_of_a_model_is_found(target, name, words):
+    made_target = target()
+    assert name_of_model(made_target) == name
+    assert words in source_of_model(made_target)
+
+
+def test_source_that_python_cannot_find_is_empty():
+    room = {"jnp": jnp}
+    exec("def typed(z):\n    return -jnp.sum(z**2)", room)
+    assert source_of_model(vi.from_log_density(room["typed"], dim=1)) == ""
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"record": "os:system", "fields": {}},
+        {"record": "vi_toolkit.fit:fit", "fields": {}},
+        {"record": "vi_toolkit.nowhere:Diagnosis", "fields": {}},
+        {"enum": "vi_toolkit.fit:Fit", "member": "x"},
+    ],
+)
+def test_what_is_no_record_of_this_package_is_refused(fit, record):
+    tree = to_datatree(jax.random.key(1), fit, num_draws=50, diagnosis=made.diagnosis())
+    tree["diagnosis"]["record"] = ((), json.dumps(record))
+    with pytest.raises(ValueError, match=r"cannot be read by this version: .*Diagnose the fit again"):
+        diagnosis_of_tree(tree)
+
+
+@pytest.mark.usefixtures("without_type_checks")
+def test_what_is_no_diagnosis_is_refused(fit, key):
+    with pytest.raises(TypeError, match="diagnosis: expected a Diagnosis"):
+        to_datatree(key, fit, diagnosis="good")
+    with pytest.raises(ValueError, match="reference: expected one of dim 12"):
+        to_datatree(key, fit, reference=exact.gaussian_mixture([1.0], [[0.0]], [[[1.0]]]))

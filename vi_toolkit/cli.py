@@ -131,6 +131,22 @@ gets their names.
         raise typer.Exit(INTERRUPTED)
 
 
+@app.command()
+def report(
+    tree: Annotated[Path, typer.Argument(help="The posterior.nc of a fit, or any tree of vi.to_datatree.")],
+    output: Annotated[
+        Path | None, typer.Option(help="The page; by default beside the tree, its name in .html.")
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page about a fit that was saved: the verdict, tables and figures.
+
+    Example: vi-toolkit report vi-toolkit-fit/posterior.nc
+    """
+    matplotlib.use("Agg")
+    page = model_fit.report_of_saved(tree, tree.with_suffix(".html") if output is None else output)
+    Console().print(f"{page}", markup=False, highlight=False, soft_wrap=True)
+
+
 def _show(console: Console, result: model_fit.ModelFit) -> None:
     fitted, model_data = result.fit, result.model_data
     if model_data.predictors:

@@ -21,6 +21,7 @@ from vi_toolkit.fit import Fit, fit
 from vi_toolkit.io import save
 from vi_toolkit.model_file import InputError, ModelData, load_model, make_target, match_arguments, read_table
 from vi_toolkit.plots import plot_fit
+from vi_toolkit.report import report_of_file
 from vi_toolkit.tables import diagnosis_data, markdown, plain, site_moments, site_table
 from vi_toolkit.targets import Target
 from vi_toolkit.tree import to_datatree, versions
@@ -157,7 +158,7 @@ def fit_model(
     # A plate of this name runs over the columns of X; of another name, nobody but the model's author knows.
     named = any(PREDICTOR_PLATE in dims for dims in target.dims.values())
     coords = {PREDICTOR_PLATE: list(model_data.predictors)} if named and model_data.predictors else {}
-    tree = to_datatree(key_tree, fitted, num_draws=NUM_TREE_DRAWS, coords=coords)
+    tree = to_datatree(key_tree, fitted, num_draws=NUM_TREE_DRAWS, coords=coords, diagnosis=diagnosis)
     files = ("fit.npz", "posterior.nc", "fit.png", "summary.md", "summary.json")
     result = ModelFit(
         fitted, diagnosis, site_table(tree), site_moments(tree), model_data, description, seconds, folder, files
@@ -170,6 +171,27 @@ def fit_model(
     (folder / files[3]).write_text(summary(result), encoding="utf-8")
     (folder / files[4]).write_text(json.dumps(result.data(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return result
+
+
+def report_of_saved(tree: Path, page: Path) -> Path:
+    """Writes the page of a fit from the ``posterior.nc`` that `fit_model` wrote.
+
+    Raises:
+        InputError: if the file is no such tree.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from vi_toolkit.model_fit import report_of_saved
+        >>> report_of_saved(Path("nowhere.nc"), Path("report.html"))
+        Traceback (most recent call last):
+        vi_toolkit.model_file.InputError: tree: there is no file nowhere.nc.
+    """
+    if not tree.is_file():
+        raise InputError(f"tree: there is no file {tree}.")
+    try:
+        return report_of_file(tree, page)
+    except ValueError as error:
+        raise InputError(" ".join(str(error).split())) from error
 
 
 def summary(result: ModelFit) -> str:

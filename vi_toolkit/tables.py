@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ LEGEND = (
     "sds. sd ratio: sd of q over sd of p, smallest to largest; 1 is right. k-hat: below 0.5 is fine, above 0.7 "
     "reweighting cannot mend q."
 )
+BY_DRAW = frozenset({"draws", "log_weights"})  # of a diagnosis: one number or more for each of thousands of draws
 
 
 def overview(comparison: Comparison) -> pd.DataFrame:
@@ -170,7 +172,9 @@ def rich_table(table: pd.DataFrame) -> Table:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: arrays as lists, enums by name; NaN and infinity, which JSON lacks, as None.
+    """A value as JSON has it: arrays as lists, records by their fields, enums by name; NaN and infinity as None.
+
+    Fields that a record does not show when it is printed, such as draws, are left out.
 
     Example:
         >>> import numpy as np
@@ -180,6 +184,12 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.repr}
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return plain(value.item())
     if isinstance(value, (list, tuple, np.ndarray)):
         return [plain(item) for item in value]
     if isinstance(value, (bool, np.bool_)):
@@ -192,7 +202,7 @@ def plain(value: Any) -> Any:
 
 
 def diagnosis_data(diagnosis: Diagnosis) -> dict[str, Any]:
-    """A diagnosis as plain data, under the names of its attributes.
+    """A diagnosis as plain data, under the names of its attributes; without its draws and their weights.
 
     Example:
         >>> import jax, jax.numpy as jnp, vi_toolkit as vi
@@ -202,7 +212,8 @@ def diagnosis_data(diagnosis: Diagnosis) -> dict[str, Any]:
         >>> diagnosis_data(diagnose(jax.random.key(1), fit))["verdict"]
         'GOOD'
     """
-    return {name: plain(value) for name, value in vars(diagnosis).items() if value is not None}
+    known = {name: value for name, value in vars(diagnosis).items() if value is not None and name not in BY_DRAW}
+    return {name: plain(value) for name, value in known.items()}
 
 
 def _number(value: float, decimals: int) -> str:

@@ -44,7 +44,7 @@ def test_lines_hold_the_history(reverse):
     np.testing.assert_array_equal(change.get_xdata(), reverse.history["window_end"][1:])  # the first has none before it
     np.testing.assert_array_equal(change.get_ydata(), reverse.history["change"][1:])
     np.testing.assert_array_equal(noise.get_ydata(), reverse.history["noise"])
-    assert list(limit.get_ydata()) == [tolerance(reverse)] * 2
+    assert list(limit.get_ydata()) == [tolerance(2)] * 2
     assert lower.get_yscale() == "log"
 
 
@@ -53,18 +53,19 @@ def test_stop_and_windows_are_marked(reverse):
     vertical = [line.get_xdata()[0] for line in upper.get_lines() if len(set(line.get_xdata())) == 1]
     assert vertical[:-1] == list(reverse.history["window_end"])
     assert vertical[-1] == reverse.num_steps
-    assert upper.get_title(loc="left").startswith(f"{reverse.status.name} after {reverse.num_steps:,} steps")
+    why = f"{reverse.status.name} after {reverse.num_steps:,} steps: {reverse.status.value}"
+    assert " ".join(upper.get_title(loc="left").split()) == why
 
 
 def test_a_converged_fit_ends_under_the_tolerance(reverse):
     assert reverse.status is vi.Status.CONVERGED
-    assert reverse.history["change"][-1] < tolerance(reverse)
-    assert reverse.history["noise"][-1] < tolerance(reverse)
+    assert reverse.history["change"][-1] < tolerance(2)
+    assert reverse.history["noise"][-1] < tolerance(2)
 
 
 def test_a_fit_that_ended_above_the_tolerance_says_why(reverse):
     assert "cost" not in plot_fit(reverse).axes[1].get_title(loc="left")
-    noise = np.append(reverse.history["noise"][:-1], 2 * tolerance(reverse))
+    noise = np.append(reverse.history["noise"][:-1], 2 * tolerance(2))
     above = replace(reverse, history={**reverse.history, "noise": noise})
     assert "less would cost more than all steps" in plot_fit(above).axes[1].get_title(loc="left")
     unfinished = replace(above, status=vi.Status.MAX_STEPS)
@@ -97,7 +98,7 @@ def test_far_first_steps_stay_outside(reverse):
     low, high = upper.get_ylim()
     assert low < np.median(fit.history["elbo"]) < high
     assert high - low < 100
-    assert upper.get_title(loc="left").endswith("(first step: -1e+06, outside the panel)")
+    assert "(first step: -1e+06, outside the panel)" in " ".join(upper.get_title(loc="left").split())
 
 
 def test_nothing_global_changes(reverse):

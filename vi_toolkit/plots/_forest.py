@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from vi_toolkit.plots._coordinates import Columns, Coords, Dims, columns, flat_columns
 from vi_toolkit.plots._densities import region_levels, smooth_plane, window
 from vi_toolkit.plots._low_dim import fill_regions
 from vi_toolkit.plots._style import (
@@ -25,6 +24,7 @@ from vi_toolkit.plots._style import (
     method_handle,
 )
 from vi_toolkit.targets import Target
+from vi_toolkit.tree.coordinates import Columns, Coords, Dims, columns, flat_columns
 
 MAX_ROWS = 30
 FURTHEST = 10.0  # posterior sds: what lies beyond is drawn at the edge, as an arrow

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vi_toolkit.plots._coordinates import flat_columns
 from vi_toolkit.plots._densities import REGIONS, guide_density, mesh, region_levels, target_density, window
 from vi_toolkit.plots._style import (
     EXACT_DARK,
@@ -26,6 +25,7 @@ from vi_toolkit.plots._style import (
     method_handle,
     no_y_ticks,
 )
+from vi_toolkit.tree.coordinates import flat_columns
 
 LINE_POINTS = 600
 PLANE_POINTS = 160

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from vi_toolkit._checks import check_continuous, check_instance, check_key, check_positive_int
 from vi_toolkit._types import Key
 from vi_toolkit.compare import Comparison
-from vi_toolkit.plots._coordinates import all_sites
 from vi_toolkit.plots._forest import draw_forest
 from vi_toolkit.plots._low_dim import draw_line, draw_plane
 from vi_toolkit.plots._style import style
+from vi_toolkit.tree.coordinates import check_sites
 
 
 def plot_comparison(
@@ -69,17 +69,15 @@ def plot_comparison(
     check_instance(comparison, Comparison, "comparison", "Pass what vi.compare returned.")
     num_draws = check_positive_int(num_draws, "num_draws")
     check_continuous(comparison.target, "vi.plot_comparison")
-    target, known = comparison.target, all_sites(comparison.target)
-    unknown = [site for site in sites or () if site not in known]
-    if unknown:
-        raise ValueError(f"sites: expected some of {known}, got {unknown[0]!r}.")
+    target = comparison.target
+    chosen = check_sites(target, sites)
     exact, guides = _draws(key, comparison, num_draws)
     with style():
         if sites is None and target.dim == 1:
             return draw_line(comparison, exact, guides)
         if sites is None and target.dim == 2:
             return draw_plane(comparison, exact, guides)
-        return draw_forest(target, exact, guides, sites=list(sites or known), coords=coords or {}, dims=dims or {})
+        return draw_forest(target, exact, guides, sites=chosen, coords=coords or {}, dims=dims or {})
 
 
 def _draws(key: Key, comparison: Comparison, num_draws: int) -> tuple[np.ndarray | None, dict[str, np.ndarray]]:

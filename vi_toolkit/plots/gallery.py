@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from vi_toolkit._checks import check_instance, check_key, check_positive_int
 from vi_toolkit._types import Key
 from vi_toolkit.exact import DiscretePosterior, ExactPosterior
-from vi_toolkit.plots._coordinates import flat_columns
 from vi_toolkit.plots._densities import mesh, smooth_plane, target_density, window
 from vi_toolkit.plots._forest import most_correlated
 from vi_toolkit.plots._low_dim import fill_line, fill_regions
 from vi_toolkit.plots._style import EXACT_DARK, INK, PALETTE, no_y_ticks, style
+from vi_toolkit.tree.coordinates import flat_columns
 
 PANEL = (2.5, 2.2)  # inches
 LINE_POINTS, PLANE_POINTS = 400, 120

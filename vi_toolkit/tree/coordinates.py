@@ -46,6 +46,21 @@ def all_sites(target: Target) -> list[str]:
     return unknown + [name for name in shapes if name not in unknown]
 
 
+def check_sites(target: Target, sites: Sequence[str] | None) -> list[str]:
+    """``sites``, by default all; raises ValueError where one is unknown."""
+    known = all_sites(target)
+    unknown = [site for site in sites or () if site not in known]
+    if unknown:
+        raise ValueError(f"sites: expected some of {known}, got {unknown[0]!r}.")
+    return list(sites or known)
+
+
+def coordinate_labels(target: Target) -> list[str]:
+    """The names of the entries of z, those of their sites; "(unconstrained)" where the model's space is another."""
+    points = np.random.default_rng(0).normal(size=(3, target.dim))
+    return list(flat_columns(target, points, {}, {}))
+
+
 def flat_columns(target: Target, draws: np.ndarray, coords: Coords, dims: Dims) -> Columns:
     """Draws of every entry of z, under its site's own name where the model's space is R^dim already."""
     if sum(site.stop - site.start for site in target.sites) != target.dim:
