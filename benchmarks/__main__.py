@@ -1,6 +1,7 @@
 """Runs every benchmark of speed, prints the tables, and writes them to ``benchmarks/RESULTS.md`` and ``RESULTS.json``.
 
-``python -m benchmarks posteriors ...`` runs the bench of real posteriors instead, which has options of its own.
+``python -m benchmarks posteriors ...`` runs the bench of real posteriors instead, which has options of its own, and
+``python -m benchmarks verdicts`` the bench of the verdict, which writes ``docs/VERDICTS.md``.
 """
 
 from __future__ import annotations
@@ -65,4 +66,8 @@ if __name__ == "__main__":
         from benchmarks.posteriordb.run import main as posteriors
 
         sys.exit(posteriors(sys.argv[2:]))
+    if sys.argv[1:2] == ["verdicts"]:
+        from benchmarks.verdicts.run import main as verdicts
+
+        sys.exit(verdicts(sys.argv[2:]))
     main()
