@@ -16,14 +16,14 @@ PACKAGE = ROOT / "vi_toolkit"
 MAX_LINES = 300
 
 FLOORS = (
-    ("_types", "_checks", "_sound_sums", "_whole_numpyro", "_start", "_static", "datasets"),
+    ("_types", "_checks", "_sound_sums", "_whole_numpyro", "_start", "_static", "_where", "datasets"),
     ("targets", "guides", "information"),
     ("estimators", "exact", "kernels", "sources", "zoo"),
     ("objectives",),
     ("algorithms", "numpyro_loss"),
-    ("stopping", "progress", "interrupt", "programs", "windows", "fit", "mixtures"),
+    ("stopping", "progress", "interrupt", "programs", "windows", "keeping", "preflight", "fit", "mixtures"),
     ("diagnostics",),
-    ("_gradient_points", "approximate", "compare", "gradient_variance", "io", "tree"),
+    ("_gradient_points", "approximate", "calibration", "compare", "gradient_variance", "io", "predictive", "tree"),
     ("plots", "experiments", "report", "tables", "runtime", "model_file", "model_fit", "demo"),
     ("cli", "__main__"),
     ("__init__",),

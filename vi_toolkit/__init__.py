@@ -32,17 +32,21 @@ from vi_toolkit.approximate import (
     Rung as Rung,
     approximate as approximate,
 )
+from vi_toolkit.calibration import Calibration as Calibration, sbc as sbc, vsbc as vsbc
 from vi_toolkit.compare import Comparison as Comparison, compare as compare
 from vi_toolkit.diagnostics import (
     Check as Check,
     Diagnosis as Diagnosis,
     LinearResponse as LinearResponse,
+    Refined as Refined,
     Reweighted as Reweighted,
     Tolerances as Tolerances,
     Verdict as Verdict,
     check as check,
     diagnose as diagnose,
     linear_response as linear_response,
+    refine_by_nuts as refine_by_nuts,
+    refine_by_smc as refine_by_smc,
     reweight as reweight,
 )
 from vi_toolkit.fit import Fit as Fit, fit as fit, resume as resume
@@ -70,7 +74,7 @@ from vi_toolkit.guides import (
     from_autoguide as from_autoguide,
     from_numpyro_guide as from_numpyro_guide,
 )
-from vi_toolkit.io import load as load, save as save
+from vi_toolkit.io import checkpoint as checkpoint, load as load, save as save
 from vi_toolkit.mixtures import add_component as add_component, grow_mixture as grow_mixture
 from vi_toolkit.numpyro_loss import as_numpyro_loss as as_numpyro_loss
 from vi_toolkit.objectives import (
@@ -91,11 +95,22 @@ from vi_toolkit.objectives import (
     generators as generators,
 )
 from vi_toolkit.plots import (
+    plot_bracket as plot_bracket,
+    plot_calibration as plot_calibration,
     plot_comparison as plot_comparison,
+    plot_directions as plot_directions,
+    plot_errors as plot_errors,
     plot_fit as plot_fit,
     plot_gallery as plot_gallery,
     plot_gradient_variance as plot_gradient_variance,
+    plot_log_weights as plot_log_weights,
+    plot_marginals as plot_marginals,
+    plot_mode_masses as plot_mode_masses,
+    plot_pairs as plot_pairs,
 )
+from vi_toolkit.predictive import LeaveOneOut as LeaveOneOut, loo as loo
+from vi_toolkit.preflight import Preflight as Preflight, preflight as preflight
+from vi_toolkit.report import report as report
 from vi_toolkit.targets import (
     Target as Target,
     from_log_density as from_log_density,
@@ -114,6 +129,7 @@ __all__ = [
     "BlockAutoregressiveFlow",
     "BlockNormal",
     "Budget",
+    "Calibration",
     "Check",
     "Chi",
     "Comparison",
@@ -127,6 +143,7 @@ __all__ = [
     "Guide",
     "JensenShannon",
     "KernelStein",
+    "LeaveOneOut",
     "LinearResponse",
     "LogVariance",
     "LogWeightObjective",
@@ -138,6 +155,8 @@ __all__ = [
     "Mixture",
     "NormalMixture",
     "Objective",
+    "Preflight",
+    "Refined",
     "Renyi",
     "ReverseKL",
     "Reweighted",
@@ -159,6 +178,7 @@ __all__ = [
     "automatic_structured",
     "batch_and_match",
     "check",
+    "checkpoint",
     "compare",
     "datasets",
     "diagnose",
@@ -184,19 +204,34 @@ __all__ = [
     "laplace",
     "linear_response",
     "load",
+    "loo",
     "natural_gradient",
     "pathfinder",
+    "plot_bracket",
+    "plot_calibration",
     "plot_comparison",
+    "plot_directions",
+    "plot_errors",
     "plot_fit",
     "plot_gallery",
     "plot_gradient_variance",
+    "plot_log_weights",
+    "plot_marginals",
+    "plot_mode_masses",
+    "plot_pairs",
+    "preflight",
+    "refine_by_nuts",
+    "refine_by_smc",
+    "report",
     "restarts",
     "resume",
     "reweight",
     "save",
+    "sbc",
     "sources",
     "stein_mixture",
     "svgd",
     "to_datatree",
+    "vsbc",
     "zoo",
 ]

@@ -102,7 +102,9 @@ def compare(
         began = time.perf_counter()
         fits[name] = fit(key_fit, target, method, max_steps=max_steps)
         seconds[name] = time.perf_counter() - began
-        diagnoses[name] = diagnose(key_diagnosis, fits[name], reference=reference, num_draws=num_draws)
+        diagnoses[name] = diagnose(
+            key_diagnosis, fits[name], reference=reference, num_draws=num_draws, search=reference is None, explain=False
+        )
     rows = {name: _row(fits[name], seconds[name], diagnoses[name]) for name in methods}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
     return Comparison(table, fits, diagnoses, reference, target)

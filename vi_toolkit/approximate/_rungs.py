@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vi_toolkit._types import Key
+from vi_toolkit._types import Key, Params
 from vi_toolkit.algorithms import gradient, natural_gradient
 from vi_toolkit.approximate.budget import Purse
+from vi_toolkit.diagnostics import Basins
 from vi_toolkit.estimators import reparameterised
 from vi_toolkit.fit import FULL_RANK_DIM, Fit, default_method
 from vi_toolkit.guides import NormalMixture, SinhArcsinhNormal
@@ -33,6 +34,20 @@ class Found(NamedTuple):
 
     normal: Fit | None = None
     places: tuple[Fit, ...] = ()  # normals apart from one another, the best first
+    modes: Params = None  # of a mixture, where a diagnosis came upon modes that the normal misses
+
+    def with_modes(self, basins: Basins | None) -> Found:
+        """With a component at each of the modes that a search found, where the fit misses some."""
+        if self.normal is None or basins is None or not basins.missed:
+            return self
+        locations, factors = basins.normals()
+        params = {
+            "location": locations,
+            "log_diagonal": np.log(np.diagonal(factors, axis1=1, axis2=2)),
+            "lower": np.tril(factors, -1),
+        }
+        start = {"log_weights": np.log(np.maximum(basins.mass.values, 1e-3)), "components": params}
+        return self._replace(modes=jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), start))
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,9 @@ def _fit_normal(key: Key, target: Target, found: Found, purse: Purse) -> tuple[F
 
 
 def _fit_mixture(key: Key, target: Target, found: Found, purse: Purse) -> tuple[Fit, Found]:
+    if found.modes is not None:
+        guide = NormalMixture(len(found.modes["log_weights"]))
+        return purse.fit(key, target, natural_gradient(guide, start=found.modes)), found
     guide = NormalMixture(len(found.places))
     components = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(fitted.params for fitted in found.places))
     elbos = jnp.asarray([_elbo(fitted) for fitted in found.places], components["location"].dtype)
@@ -88,7 +106,7 @@ def _fit_flow(key: Key, target: Target, found: Found, purse: Purse) -> tuple[Fit
 
 RUNGS = (
     Step("normal", lambda target, found: True, _fit_normal),
-    Step("mixture of normals", lambda target, found: len(found.places) > 1, _fit_mixture),
+    Step("mixture of normals", lambda target, found: len(found.places) > 1 or found.modes is not None, _fit_mixture),
     Step("skewed normal", lambda target, found: found.normal is not None, _fit_skewed),
     Step("flow", lambda target, found: found.normal is not None and target.dim > 1, _fit_flow),
 )

@@ -103,13 +103,13 @@ def approximate(key: Key, target: Target, *, budget: float | int | Budget | None
 
     1. a full-rank normal by `vi.natural_gradient`, from the most promising of a few climbs and from two others; the
        best is kept (of low rank in many dimensions, from one start);
-    2. where the starts ended in places apart, a mixture of one normal for each;
+    2. where the starts ended in places apart, or the diagnosis found modes that the normal misses, a mixture of one
+       normal for each;
     3. a normal with skewness and tails of its own in every coordinate, `vi.SinhArcsinhNormal`;
     4. a flow that begins at the normal, `vi.AffineCouplingFlow`.
 
-    After each, `vi.diagnose` looks at fresh draws. The ladder stops where the verdict is GOOD (k-hat below 0.5 and
-    reweighting moves neither means nor spreads), where the budget is spent, or at its end, and returns the fit of the
-    highest ELBO. Modes that no start came upon leave no trace; the verdict on them stays CANNOT_TELL.
+    After each, `vi.diagnose` looks at fresh draws, and beyond them. The ladder stops where the verdict is GOOD, where
+    the budget is spent, or at its end, and returns the fit of the highest ELBO, with all that can be said of it.
 
     Args:
         key: a JAX random key; the same key gives the same approximation, unless seconds cut it short.
@@ -153,7 +153,8 @@ def approximate(key: Key, target: Target, *, budget: float | int | Budget | None
             break
         before, began = purse.spent, time.monotonic()
         fitted, found = rung.fit(key_fit, target, found, purse)
-        diagnosis = diagnose(key_look, fitted)
+        diagnosis = diagnose(key_look, fitted, explain=False)
+        found = found.with_modes(diagnosis.basins)
         lacks = _lacks(diagnosis)
         if number == 0 and len(found.places) > 1:
             lacks = f"{len(found.places)} places apart were found"
@@ -164,13 +165,14 @@ def approximate(key: Key, target: Target, *, budget: float | int | Budget | None
             )
         )  # fmt: skip
         if best is None or diagnosis.elbo > best[1].elbo or not math.isfinite(best[1].elbo):
-            best = (fitted, diagnosis)
+            best = (fitted, diagnosis, key_look)
         if not lacks or fitted.status is Status.INTERRUPTED:
             break
     else:
         ladder[-1] = _with_reason(ladder[-1], f"{lacks}; the ladder ends here") if lacks else ladder[-1]
     assert best is not None  # the first rung serves every target
-    return Approximation(*best, tuple(ladder))
+    fitted, _, key_look = best
+    return Approximation(fitted, diagnose(key_look, fitted), tuple(ladder))
 
 
 def _lacks(diagnosis: Diagnosis) -> str:
