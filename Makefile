@@ -14,7 +14,7 @@ PYTEST := PYTHONHASHSEED=0 $(PY) -m pytest
 NONE_IS_FINE := $(if $(PYTEST_ARGS),|| test $$? -eq 5)
 
 .NOTPARALLEL:
-.PHONY: demo test test-slow lint format types examples notebooks map gallery optima modes bench wheel clean help data-env test-env dev-env bench-env
+.PHONY: demo test test-slow lint format types examples notebooks map gallery optima modes bench verdicts wheel clean help data-env test-env dev-env bench-env
 .DEFAULT_GOAL := help
 
 demo: data-env ## fit real data both ways, compare with the exact posterior, write figures (OUT=folder)
@@ -60,6 +60,10 @@ modes: data-env ## write docs/ANNEALED.md and its picture: flows on forty normal
 bench: bench-env ## side by side with peers: speed, and 18 real posteriors (POSTERIORDB=folder of a local clone)
 	$(PY) -m benchmarks
 	$(PY) -m benchmarks posteriors $(if $(POSTERIORDB),--path "$(POSTERIORDB)")
+
+verdicts: bench-env ## write docs/VERDICTS.md: how often vi.diagnose is wrong about fits whose truth is known
+	$(PY) -m benchmarks verdicts
+	$(PY) -m benchmarks verdicts --held-out
 
 wheel: dev-env ## build the wheel, look inside, install it elsewhere and import it
 	$(PY) scripts/check_wheel.py

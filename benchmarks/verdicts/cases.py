@@ -42,6 +42,14 @@ def cases() -> Iterator[Case]:
     yield from _wrong_model()
 
 
+def held_out() -> Iterator[Case]:
+    """Cases that had no say when the rules of the verdict were settled: other posteriors, faults and seeds."""
+    for case in cases():
+        yield replace(case, seeds=tuple(100 + seed for seed in case.seeds))
+    yield from _other_posteriors()
+    yield from _other_faults()
+
+
 @cache
 def known(name: str) -> ExactPosterior:
     """An entry of the gallery, made once."""
@@ -153,6 +161,46 @@ def _wrong_family() -> Iterator[Case]:
     yield Case("donut, normal", "banana", zoo_of("donut"), _default, (0,))
     correlated = lambda: zoo("correlated_gaussian", dim=5, condition_number=30.0)  # noqa: E731
     yield Case("correlated normal, mean-field", "too narrow", correlated, _by(_gradient(vi.MeanFieldNormal())))
+
+
+def _other_posteriors() -> Iterator[Case]:
+    for name in (
+        "normal_unknown_variance", "normal_unknown_mean_and_variance", "linear_regression_unknown_noise",
+        "logistic_regression", "eight_schools", "dirichlet_multinomial",
+    ):  # fmt: skip
+        yield Case(name, "none, other posteriors", lambda name=name: known(name), _default, (0, 1))
+    skewed = lambda: zoo("skewed", dim=3, slant=2.0)  # noqa: E731
+    yield Case("skewed, normal", "none, other posteriors", skewed, _default, (0, 1))
+    mild = lambda: zoo("student_t", dim=3, degrees_of_freedom=30.0)  # noqa: E731
+    yield Case("Student's t of 30 degrees, normal", "none, other posteriors", mild, _default, (0, 1))
+    wells = lambda: zoo("many_well", dim=4)  # noqa: E731
+    yield Case("four wells of 4 dims, mixture", "none, other posteriors", wells, _mixture(4), (0,))
+    yield Case("label switching, normal", "missed mode, others", lambda: known("label_switching"), _default, (0, 1))
+    yield Case("wells of 8 dims, normal", "missed mode, others", lambda: zoo("many_well", dim=8), _default, (0, 1))
+    yield Case("forty modes, mixture of 4", "missed mode, others", zoo_of("forty_modes"), _mixture(4), (0, 1))
+
+
+def _mixture(size: int) -> Making:
+    return _by(lambda: vi.natural_gradient(vi.NormalMixture(size)))
+
+
+def _other_faults() -> Iterator[Case]:
+    for separation, dim, weight in ((5.0, 2, 0.6), (30.0, 3, 0.5), (12.0, 10, 0.8), (9.0, 1, 0.98), (40.0, 20, 0.7)):
+        make = lambda s=separation, w=weight, d=dim: zoo("two_modes", separation=s, weights=(w, 1 - w), dim=d)  # noqa: E731
+        name = f"one of two modes, {weight:.0%}, {separation:.0f} sd apart, {dim} dims"
+        yield Case(name, "missed mode, others", make, _default, (0, 1))
+    for name in ("linear_gaussian", "multivariate_normal", "gamma_poisson"):
+        make = lambda name=name: known(name)  # noqa: E731
+        for factor, cause in ((0.7, "too narrow"), (0.87, "too narrow"), (1.15, "too wide"), (1.6, "too wide")):
+            yield Case(
+                f"{name}, sds times {factor}", cause, make,
+                lambda key, p, f=factor: stretched(vi.fit(key, p.target), f), (0,),
+            )  # fmt: skip
+        for shift in (0.13, 0.5):
+            yield Case(
+                f"{name}, means off by {shift} sd", "biased", make,
+                lambda key, p, s=shift: moved(vi.fit(key, p.target), s), (0,),
+            )  # fmt: skip
 
 
 def zoo_of(name: str) -> Callable[[], ExactPosterior]:

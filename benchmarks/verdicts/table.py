@@ -9,12 +9,22 @@ import pandas as pd
 from benchmarks.__main__ import machine, markdown
 from benchmarks.verdicts.run import MEAN_LIMIT, SD_LIMIT
 
-SAID = {"GOOD": "good", "USABLE_AFTER_REWEIGHTING": "usable", "NOT_TRUSTED": "not trusted", "REFUSED": "refused"}
+SAID = {
+    "GOOD": "good",
+    "USABLE_AFTER_REWEIGHTING": "usable",
+    "CANNOT_TELL": "cannot tell",
+    "NOT_TRUSTED": "not trusted",
+    "REFUSED": "refused",
+}
 KHAT_LIMIT = 0.7
+TITLES = {
+    "settled_on": "The cases by which the rules were settled",
+    "held_out": "Cases held out: other seeds, posteriors and faults, run once the rules stood",
+}
 INTRODUCTION = """\
 # How often the verdict is wrong
 
-Written by `python -m benchmarks verdicts`. Every fit is of a posterior that is known, and `vi.diagnose` judges it
+Written by `make verdicts`. Every fit is of a posterior that is known, and `vi.diagnose` judges it
 without being shown that posterior. A fit is right in truth where no mean is off by more than {mean} posterior
 standard deviations and no standard deviation by more than {sd:.0%}. *False good*: called good and not right, or usable
 after reweighting and still not right after `vi.reweight`. *False alarm*: right, and not trusted or refused. Beside it
@@ -71,16 +81,25 @@ def _row(cause: str, records: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def page(records: list[dict[str, Any]]) -> str:
-    """The whole page."""
+def page(records: dict[str, list[dict[str, Any]]]) -> str:
+    """The whole page, from the records of the two sets of cases."""
+    parts = [INTRODUCTION.format(mean=MEAN_LIMIT, sd=SD_LIMIT), machine()]
+    for name, title in TITLES.items():
+        if records.get(name):
+            parts += ["", f"## {title}", "", *_section(records[name])]
+    for name, title in TITLES.items():
+        if records.get(name):
+            every = pd.DataFrame([_short(record) for record in records[name]])
+            parts += ["", f"## Every fit: {title[0].lower()}{title[1:]}", "", markdown(every)]
+    return "\n".join(parts) + "\n"
+
+
+def _section(records: list[dict[str, Any]]) -> list[str]:
     wrong = [record for record in records if false_good(record) or false_alarm(record)]
     right = sum(record["good"] for record in records)
     alarms = sum(map(false_alarm, records))
     cautious = sum(record["good"] and record["verdict"] == "USABLE_AFTER_REWEIGHTING" for record in records)
     parts = [
-        INTRODUCTION.format(mean=MEAN_LIMIT, sd=SD_LIMIT),
-        machine(),
-        "",
         f"**{len(records)} fits; false good: {sum(map(false_good, records))}; false alarms: {alarms} of {right} "
         f"that are right ({alarms / max(right, 1):.1%}). {cautious} of the right ones were called usable after "
         "reweighting.**",
@@ -88,9 +107,8 @@ def page(records: list[dict[str, Any]]) -> str:
         markdown(by_cause(records)),
     ]
     if wrong:
-        parts += ["", "## Where it was wrong", "", markdown(pd.DataFrame([_short(record) for record in wrong]))]
-    parts += ["", "## Every fit", "", markdown(pd.DataFrame([_short(record) for record in records]))]
-    return "\n".join(parts) + "\n"
+        parts += ["", "Where it was wrong:", "", markdown(pd.DataFrame([_short(record) for record in wrong]))]
+    return parts
 
 
 def _short(record: dict[str, Any]) -> dict[str, Any]:

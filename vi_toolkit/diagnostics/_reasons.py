@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,55 +12,69 @@ from vi_toolkit.diagnostics.moments import Measured
 from vi_toolkit.diagnostics.search.basins import Basins
 from vi_toolkit.diagnostics.verdict import Distances, Evidence, Verdict
 
-Words = Callable[[float], str]
+
+class _Part(NamedTuple):
+    """How errors of means, or of spreads, are spoken of."""
+
+    what: str
+    of: Callable[[Distances], Measured | None]
+    words: Callable[[float], str]  # of q less p
 
 
 def reasons(
     verdicts: Mapping[str, Verdict], evidence: Evidence, basins: Basins | None, names: tuple[str, ...]
 ) -> dict[str, str]:
     """Why each part is judged as it is; ``names`` of the coordinates."""
+    means = _Part("mean", lambda distances: distances.means, _in_sds)
+    spreads = _Part("standard deviation", lambda distances: distances.spreads, _in_percent)
     said = {
-        "means": _moments(evidence, names, "mean", lambda d: d.means, lambda value: f"{abs(value):.2g} sd"),
-        "spreads": _moments(evidence, names, "standard deviation", lambda d: d.spreads, _as_percent),
+        "means": _moments(evidence, names, means),
+        "spreads": _moments(evidence, names, spreads),
         "tails": _tails(evidence),
         "modes": _modes(evidence, basins),
     }
     return {part: f"{verdicts[part].value.capitalize()}: {words}." for part, words in said.items()}
 
 
-def _moments(
-    evidence: Evidence, names: tuple[str, ...], what: str, of: Callable[[Distances], Measured | None], words: Words
-) -> str:
+def _moments(evidence: Evidence, names: tuple[str, ...], part: _Part) -> str:
     if evidence.measured is not None:
-        error = of(evidence.measured)
-        return (
-            f"no {what} is known of the reference"
-            if error is None
-            else f"against the reference the {what} that is furthest off is that of {_largest(error, names, words)}"
-        )
+        error = part.of(evidence.measured)
+        if error is None:
+            return f"no {part.what} of the reference is known"
+        return f"against the reference the {part.what} furthest off is {_largest(error, names, part, 1.0)}"
+    moves, searched = part.of(evidence.moves), evidence.searched
     parts = []
-    moves, searched = of(evidence.moves), evidence.searched
     if evidence.correctable and moves is not None:
-        parts.append(f"the weights move the {what} of {_largest(moves, names, words)}, and no other by more")
-    else:
-        parts.append("the weights are too uneven to tell by")
-    found = of(searched.moves) if searched is not None and searched.conclusive else None
+        parts.append(f"{_largest(moves, names, part, -1.0)} by q's own weights")
+    found = part.of(searched.moves) if searched is not None and searched.conclusive else None
     if found is not None:
-        parts.append(f"a search beyond q's own draws puts that of {_largest(found, names, words)} off at most")
-    return "; ".join(parts)
+        parts.append(f"{_largest(found, names, part, -1.0)} by a search beyond its draws")
+    if not parts:
+        return "the weights are too uneven to tell by"
+    return f"the {part.what} furthest off is {', and '.join(parts)}"
 
 
-def _largest(measured: Measured, names: tuple[str, ...], words: Words) -> str:
-    worst = int(np.nanargmax(np.abs(measured.values))) if np.isfinite(measured.values).any() else 0
-    return f"{names[worst]} by {words(float(measured.values[worst]))} (± {measured.ses[worst]:.1g})"
+def _largest(measured: Measured, names: tuple[str, ...], part: _Part, sign: float) -> str:
+    """The largest error in words; ``sign`` is -1 for errors of p less q."""
+    finite = np.where(np.isfinite(measured.values), np.abs(measured.values), -1.0)
+    worst = int(np.argmax(finite))
+    if finite[worst] < 0:
+        return "not known"
+    return f"{part.words(sign * float(measured.values[worst]))} ({names[worst]})"
 
 
-def _as_percent(log_ratio: float) -> str:
-    if not np.isfinite(log_ratio):
-        return "a factor without bound"
-    return (
-        f"{100 * np.expm1(log_ratio):+.2g} %" if abs(log_ratio) < np.log(10) else f"a factor of {np.exp(log_ratio):.2g}"
-    )
+def _in_sds(error: float) -> str:
+    if abs(error) < 0.005:
+        return "within 0.01 sd"
+    return f"{abs(error):.2g} sd too {'low' if error < 0 else 'high'}"
+
+
+def _in_percent(log_ratio: float) -> str:
+    if abs(log_ratio) < 0.005:
+        return "within 1 %"
+    if log_ratio > np.log(10):
+        return f"{np.exp(log_ratio):.2g} times too large"
+    return f"{100 * abs(np.expm1(log_ratio)):.0f} % too {'small' if log_ratio < 0 else 'large'}"
 
 
 def _tails(evidence: Evidence) -> str:
