@@ -54,7 +54,8 @@ def test_what_is_wrong_of_numpyros_khat(changes, good, alarm):
 def test_the_page_counts():
     records = [record(), record(good=False, cause="funnel"), record(verdict="NOT_TRUSTED")]
     table = by_cause(records).set_index("cause")
-    assert table.loc["all", ["fits", "right in truth", "good", "false good", "false alarms"]].tolist() == [3, 2, 2, 1, 1]
+    columns = ["fits", "right in truth", "good", "false good", "false alarms"]
+    assert table.loc["all", columns].tolist() == [3, 2, 2, 1, 1]
     assert table.loc["funnel", "false good"] == 1
     assert "**3 fits; false good: 1; false alarms: 1 of 2 that are right (50.0%)." in page({"settled_on": records})
 
@@ -62,7 +63,7 @@ def test_the_page_counts():
 def test_there_are_enough_cases_of_every_kind():
     fits = [case.cause for case in cases() for _ in case.seeds]
     assert len(fits) >= 120
-    assert 0.4 < fits.count("none") / len(fits) < 0.6
+    assert 0.4 < sum(cause.startswith("none") for cause in fits) / len(fits) < 0.6
     wanted = (
         "missed mode 50/50", "missed mode 70/30", "missed mode 95/5", "too narrow", "too wide", "biased", "heavy tails",
         "funnel", "banana", "unconverged", "wrong support", "broadcasting bug", "float32 breakdown",

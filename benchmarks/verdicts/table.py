@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.__main__ import machine, markdown
+from benchmarks.verdicts.cases import RIGHT
 from benchmarks.verdicts.run import MEAN_LIMIT, SD_LIMIT
 
 SAID = {
@@ -98,11 +99,13 @@ def _section(records: list[dict[str, Any]]) -> list[str]:
     wrong = [record for record in records if false_good(record) or false_alarm(record)]
     right = sum(record["good"] for record in records)
     alarms = sum(map(false_alarm, records))
+    of_family = [record for record in records if record["cause"] == RIGHT]
     cautious = sum(record["good"] and record["verdict"] == "USABLE_AFTER_REWEIGHTING" for record in records)
     parts = [
         f"**{len(records)} fits; false good: {sum(map(false_good, records))}; false alarms: {alarms} of {right} "
         f"that are right ({alarms / max(right, 1):.1%}). {cautious} of the right ones were called usable after "
-        "reweighting.**",
+        f"reweighting. Of {len(of_family)} fits by the right family, {sum(map(false_alarm, of_family))} were right and not "
+        "trusted.**",
         "",
         markdown(by_cause(records)),
     ]
