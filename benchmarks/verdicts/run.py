@@ -61,6 +61,7 @@ def run(chosen: Iterable[Case], only: str = "") -> list[dict[str, Any]]:
             for seed in case.seeds:
                 records.append(one(case, seed))
                 print(line(records[-1]), flush=True)
+            jax.clear_caches()  # a process has room for so many compiled programs
     return records
 
 

@@ -104,8 +104,8 @@ def _section(records: list[dict[str, Any]]) -> list[str]:
     parts = [
         f"**{len(records)} fits; false good: {sum(map(false_good, records))}; false alarms: {alarms} of {right} "
         f"that are right ({alarms / max(right, 1):.1%}). {cautious} of the right ones were called usable after "
-        f"reweighting. Of {len(of_family)} fits by the right family, {sum(map(false_alarm, of_family))} were right and not "
-        "trusted.**",
+        f"reweighting. Of {len(of_family)} fits by the right family, {sum(map(false_alarm, of_family))} were false "
+        "alarms.**",
         "",
         markdown(by_cause(records)),
     ]

@@ -156,3 +156,48 @@ def test_the_search_knows_the_evidence():
     assert logsumexp(smoothed.log_weights) == pytest.approx(0.0, abs=1e-9)
     mean = np.exp(smoothed.log_weights) @ search.scores.draws
     np.testing.assert_allclose(mean, two().mean, atol=0.15)
+
+
+def thin_tails(z):
+    """0.999 N(0, 1) + 0.001 N(0, 100^2): an sd of 3.3, of which a normal at the middle knows nothing."""
+    return jnp.logaddexp(
+        jnp.log(0.999) + dist.Normal(0.0, 1.0).log_prob(z).sum(),
+        jnp.log(0.001) + dist.Normal(0.0, 100.0).log_prob(z).sum(),
+    )
+
+
+def needle(z):
+    """Half at the middle, and half in a mode of a tenth of the width, twenty standard deviations off."""
+    return jnp.logaddexp(dist.Normal(0.0, 1.0).log_prob(z).sum(), dist.Normal(20.0, 0.1).log_prob(z).sum())
+
+
+@pytest.mark.parametrize("log_density", [thin_tails, needle])
+def test_what_is_thin_and_far_or_narrow_and_far_is_found(key, log_density):
+    fit = vi.fit(jax.random.key(0), vi.from_log_density(log_density, dim=1))
+    assert abs(fit.posterior.variance[0] - 1) < 0.1
+    assert vi.diagnose(key, fit, explain=False).verdict.name == "NOT_TRUSTED"
+
+
+@jax.custom_vjp
+def own_gradient(z):
+    return -0.5 * jnp.sum(z**2)
+
+
+own_gradient.defvjp(lambda z: (own_gradient(z), z), lambda z, g: (-g * z,))
+
+
+def test_a_density_that_is_differentiated_backwards_only(key):
+    report = vi.diagnose(key, vi.fit(jax.random.key(0), vi.from_log_density(own_gradient, dim=2)))
+    assert report.verdict.name == "GOOD"
+    assert report.shape.findings == ()
+
+
+def test_a_q_that_is_a_point_cannot_be_told(key):
+    params = {"location": jnp.zeros(2), "log_diagonal": jnp.full(2, -400.0), "lower": jnp.zeros((2, 2))}
+    params = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), params)
+    method = vi.gradient(vi.FullRankNormal(), vi.ReverseKL())
+    fit = dataclasses.replace(vi.fit(jax.random.key(0), two().target, method, max_steps=1), params=params)
+    report = vi.diagnose(key, fit, explain=False)
+    assert report.basins is None
+    assert report.verdict.name in ("CANNOT_TELL", "NOT_TRUSTED")
+    assert "nan" not in report.sentence

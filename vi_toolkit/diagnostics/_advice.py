@@ -35,7 +35,7 @@ def advice(
         )
     if verdict is not Verdict.GOOD:
         said += shape
-    if verdict is Verdict.USABLE_AFTER_REWEIGHTING and evidence.converged:
+    if verdict is Verdict.USABLE_AFTER_REWEIGHTING:
         said.append(f"Correct it: vi.reweight(key, fit, num_draws={evidence.num_draws}).")
     if verdicts["tails"] is Verdict.NOT_TRUSTED and not (basins is not None and basins.missed):
         said.append(

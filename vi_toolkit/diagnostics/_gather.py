@@ -41,6 +41,7 @@ def gather(
     moving = explanation is not None and _still_moves(explanation.convergence)
     found = Evidence(
         converged=fit.status is Status.CONVERGED and not moving,
+        diverged=fit.status is Status.DIVERGED,
         status="it still moves" if moving and fit.status is Status.CONVERGED else fit.status.value,
         khat=smoothed.khat,
         khat_se=khat_error(smoothed.khat, len(log_weights)),

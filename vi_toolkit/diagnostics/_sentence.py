@@ -18,7 +18,7 @@ def sentence(verdict: Verdict, verdicts: dict[str, Verdict], evidence: Evidence)
     if evidence.measured is None and evidence.searched is not None:
         parts += [f"q misses a mode ({words})" for words in evidence.searched.missed]
     parts += _moves(evidence) if evidence.measured is None else _errors(evidence, evidence.measured)
-    parts += [words.rstrip(".") for words in evidence.no_posterior]
+    parts += [words[0].lower() + words[1:].rstrip(".") for words in evidence.no_posterior]
     if evidence.rough:
         parts.append("the log density does not follow its own gradient, as where digits are lost in rounding")
     if not evidence.converged:
@@ -47,7 +47,7 @@ def _moves(evidence: Evidence) -> list[str]:
     if not (evidence.khat < KHAT_USABLE or evidence.nearly_even) or means is None or spreads is None:
         return []
     parts = [f"reweighting moves means by {_up_to(means)} sd", f"spreads by {_up_to_percent(spreads)}"]
-    return [*parts, f"D(q||p) is about {gap:.2g} nats"] if gap > GAP_LIMIT else parts
+    return [*parts, f"D(q||p) is about {gap:.2g} nats"] if np.isfinite(gap) and gap > GAP_LIMIT else parts
 
 
 def _errors(evidence: Evidence, measured: Distances) -> list[str]:
@@ -63,14 +63,14 @@ def _errors(evidence: Evidence, measured: Distances) -> list[str]:
 
 
 def _up_to(measured: Measured) -> str:
-    largest = float(np.max(np.abs(measured.values)))
+    largest = float(np.max(np.abs(measured.values), initial=0.0, where=np.isfinite(measured.values)))
     return "less than 0.01" if largest < 0.01 else f"up to {largest:.2g}"
 
 
 def _up_to_percent(measured: Measured) -> str:
     """The largest log ratio as a change in per cent, with its sign: -37 % is too narrow."""
-    largest = float(measured.values[np.argmax(np.abs(measured.values))])
-    if abs(largest) < 0.01:
+    largest = float(measured.values[np.argmax(np.where(np.isfinite(measured.values), np.abs(measured.values), -1.0))])
+    if not abs(largest) >= 0.01:
         return "less than 1 %"
     return (
         f"up to {100 * np.expm1(largest):+.0f} %"

@@ -44,10 +44,10 @@ def judge(evidence: Evidence) -> Judgement:
     - ``means``, ``spreads``, ``modes`` with a reference: the errors themselves, against the same limits and 0.02 for
       the mass at a mode. Beyond them, usable after reweighting only if k-hat < 0.7 and the reweighted errors are
       within.
-    - the whole: the worst of the parts that can be told, never good where means or spreads cannot be told or the fit
-      did not converge, and not to be trusted where the log density does not follow its own gradient
-      (`vi.diagnostics.roughness`), or there is no posterior to approximate: a density that does not fall far out, a
-      likelihood without bound.
+    - the whole: the worst of the parts. It cannot be told where means or spreads cannot, nor, without a reference,
+      where modes cannot, nor of a fit that diverged; it is never good if the fit did not converge. It is not to be trusted
+      where the log density does not follow its own gradient (`vi.diagnostics.roughness`), or there is no posterior to
+      approximate: a density that does not fall far out, a likelihood without bound.
 
     An error counts for what is left of it after two standard errors; where two standard errors are as large as the
     limit, it cannot be told.
@@ -89,8 +89,10 @@ def judge(evidence: Evidence) -> Judgement:
             "modes": _by_reference(measured.modes, reweighted.modes, MASS_LIMIT, evidence.khat),
         }
     told = [verdict for verdict in verdicts.values() if verdict is not _CANNOT_TELL]
-    worst = max(told, key=_ORDER.index)
-    if worst is _GOOD and _CANNOT_TELL in (verdicts["means"], verdicts["spreads"]):
+    worst = max(told, key=_ORDER.index, default=_CANNOT_TELL)
+    needed = ("means", "spreads", "modes") if measured is None else ("means", "spreads")
+    untold = evidence.diverged or _CANNOT_TELL in [verdicts[part] for part in needed]
+    if untold and worst is not _NOT_TRUSTED:
         worst = _CANNOT_TELL
     if worst is _GOOD and not evidence.converged:
         worst = _USABLE
@@ -144,7 +146,8 @@ def _blind(of: Callable[[Distances], Measured | None], limit: float, evidence: E
         if mended and (left is None or _size(left, limit, strict=True) == "within"):
             return _USABLE
         return _NOT_TRUSTED if "beyond" in words else _CANNOT_TELL
-    return _GOOD if "within" in words else _CANNOT_TELL  # where the weights are sure, the search need not be
+    whole = searched is None or not searched.missed  # what q misses has means and spreads of its own
+    return _GOOD if whole and "within" in words else _CANNOT_TELL  # where the weights are sure, the search need not be
 
 
 def _modes(evidence: Evidence) -> Verdict:

@@ -95,6 +95,7 @@ class Evidence:
         forward_kl: D(p||q), with a reference.
         searched: what was found beyond q's draws; None where nothing was looked for.
         khat_se: the standard error of k-hat.
+        diverged: whether the fit ended so.
         rough: whether the log density does not follow its own gradient.
         no_posterior: signs that there is no posterior to approximate, in words.
 
@@ -121,6 +122,7 @@ class Evidence:
     forward_kl: Estimate | None = None
     searched: Searched | None = None
     khat_se: float = 0.0
+    diverged: bool = False
     rough: bool = False
     no_posterior: tuple[str, ...] = ()
 

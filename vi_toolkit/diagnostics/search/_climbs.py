@@ -19,6 +19,8 @@ from vi_toolkit.targets import Target
 
 LONGEST = 100  # steps of a climb
 NEAR = 1e-3  # nats that a step still promises, below which a climb is at its top
+LOOKED_AT = 8192  # points, by their density alone
+SLACK = 10.0  # nats
 EACH = 8  # starts of a kind
 REACHES = (3.0, 10.0, 30.0, 100.0)  # standard deviations of q, from its mean
 WIDE = (2.0, 10.0)  # where models begin that are written in units of one
@@ -51,20 +53,42 @@ def climb_from(target: Target, starts: np.ndarray) -> Tops:
 def scattered(key: Key, target: Target, draws: np.ndarray) -> np.ndarray:
     """Points to begin climbs at, far and near.
 
-    Some of q's own draws; points far out in q's units and in the model's; and particles led in from a wide
-    start, which come to regions by their mass rather than by their pull.
+    Some of q's own draws; points far out in q's units and in the model's; of very many more, those where the density
+    stands out; and particles led in from a wide start, which come to regions by their mass rather than by their pull.
     """
     center, scale = np.median(draws, axis=0), spread_of(draws)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
     size = (EACH, draws.shape[1])
     far = [center + reach * scale * rng.standard_normal(size) for reach in REACHES]
     wide = [rng.uniform(-width, width, size) for width in WIDE]
-    points = [draws[:EACH], *far, *wide]
+    points = [draws[:EACH], *far, *wide, _standing_out(rng, target, center, scale)]
     dtype = jnp.result_type(float)
     particles = _led_in(key, target, jnp.asarray(center, dtype), jnp.asarray(scale, dtype))
     points.append(np.asarray(particles, np.float64)[:PARTICLE_CLIMBS])
     found = np.concatenate(points)
     return np.where(np.isfinite(found).all(axis=1, keepdims=True), found, center)
+
+
+def _standing_out(rng: np.random.Generator, target: Target, center: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Of many points far and near, those where p exceeds by most what a normal of q's scale would leave there.
+
+    The excess, in nats, is taken as a share of what that normal falls by: far out, it is the error of q's scale.
+    """
+    reach = np.exp(rng.uniform(0.0, np.log(REACHES[-1]), (LOOKED_AT, 1)))
+    x = reach * rng.standard_normal((LOOKED_AT, len(center))) / np.sqrt(len(center))
+    x[0] = 0.0
+    points = center + scale * x
+    values = np.asarray(_values(target, jnp.asarray(points, jnp.result_type(float))), np.float64)
+    values = np.where(np.isfinite(values), values, -np.inf)
+    fall = 0.5 * (x**2).sum(axis=1)
+    top = values[0] if np.isfinite(values[0]) else max(values.max(), -np.finfo(float).max)
+    excess = (values - top + fall) / (SLACK + fall)
+    return points[np.argsort(-excess)[: 2 * EACH]]
+
+
+@partial(jax.jit, compiler_options=QUICK_TO_COMPILE)
+def _values(target: Target, points: Draws) -> Array:
+    return jax.vmap(target.log_density)(points)
 
 
 def spread_of(draws: np.ndarray) -> np.ndarray:

@@ -21,11 +21,11 @@ class Proposal(NamedTuple):
     factor: np.ndarray  # (dim, dim), lower triangular
 
 
-def about_draws(draws: np.ndarray, log_weights: np.ndarray | None = None) -> Proposal:
-    """A t as wide as draws and half as much again; of weighted draws where normalised log weights are given."""
+def about_draws(draws: np.ndarray, log_weights: np.ndarray | None = None, *, wider: float = WIDER) -> Proposal:
+    """A t ``wider`` than the draws, or than what draws with normalised log weights stand for."""
     weights = None if log_weights is None else np.exp(log_weights)
     covariance = np.atleast_2d(np.cov(draws.T, aweights=weights))
-    return Proposal(np.average(draws, axis=0, weights=weights), WIDER * _root(covariance))
+    return Proposal(np.average(draws, axis=0, weights=weights), wider * _root(covariance))
 
 
 def about_top(top: np.ndarray, curvature: np.ndarray, scale: np.ndarray) -> Proposal:

@@ -25,6 +25,7 @@ from vi_toolkit.targets.target import constrain_draws
 
 MOST = 8  # tops that are looked at
 EACH = 500  # draws about each
+FARTHER = (6.0, 30.0)  # standard deviations of q, of further ts about it: tails may be thin, and long
 AGAIN = 2000  # draws about what was found by them
 SAME = 4.0  # squared distance, in the curvature of either, within which two tops are one
 DIP = 1.0  # nats below the lower of two tops, somewhere between them, from which they are two modes
@@ -130,10 +131,10 @@ class _Places(NamedTuple):
 def find_basins(key: Key, fit: Fit, scores: Scores) -> Basins | None:
     """Looks for posterior mass that q misses.
 
-    Short quasi-Newton climbs, side by side, from q's draws, from points far outside and from particles
-    led in by tempering, find tops of the density; a Student's t is set about each, a wide one about q, and then one
-    about all that these have found. With q they make a mixture r, and p's mass in a region A is estimated with weights
-    w = p~ / r, which are bounded wherever any of them is:
+    Short quasi-Newton climbs, side by side, from q's draws, from points far outside, from those of many where the
+    density stands out, and from particles led in by tempering, find tops of the density; a Student's t is set about
+    each, three wide ones about q, and then one about all that these have found. With q they make a mixture r, and p's
+    mass in a region A is estimated with weights w = p~ / r, which are bounded wherever any of them is:
 
         P(A) = sum_i w_i 1[z_i in A] / sum_i w_i,    Q(A) = the share of q's draws in A
 
@@ -146,7 +147,8 @@ def find_basins(key: Key, fit: Fit, scores: Scores) -> Basins | None:
         scores: draws of q with log p~ and log q there.
 
     Returns:
-        What was found; None in more than 300 dimensions, or where no climb found a finite density.
+        What was found; None in more than 300 dimensions, where q is a point, or where no climb found a finite density.
+        Nothing found is no proof: a mode far off that is narrow in several dimensions is seldom come upon.
 
     Source: Veach and Guibas (1995), Optimally combining sampling techniques for Monte Carlo rendering,
     doi:10.1145/218380.218498 (the mixture's weights); Owen and Zhou (2000), Safe and effective importance sampling,
@@ -154,6 +156,8 @@ def find_basins(key: Key, fit: Fit, scores: Scores) -> Basins | None:
     """
     target, draws = fit.target, scores.draws
     if target.dim > FULL_RANK_DIM or target.num_values is not None or not np.isfinite(draws).all():
+        return None
+    if not (draws.std(axis=0) > 0).all():  # q has collapsed, or has no digits to move in
         return None
     starts = scattered(key, target, draws)
     climbs = climb_from(target, starts)
@@ -163,7 +167,8 @@ def find_basins(key: Key, fit: Fit, scores: Scores) -> Basins | None:
     scale = spread_of(draws)
     tops = [about_top(z, c, scale) for z, c in zip(places.points, places.curvatures, strict=True)]
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    search = Search(scores, len(draws)).look(rng, fit, [about_draws(draws), *tops], EACH)
+    about_q = [about_draws(draws), *(about_draws(draws, wider=wider) for wider in FARTHER)]
+    search = Search(scores, len(draws)).look(rng, fit, [*about_q, *tops], EACH)
     smoothed = search.weigh()
     if effective_draws(smoothed.log_weights) > ENOUGH * target.dim:
         about_p = about_draws(search.scores.draws, smoothed.log_weights)

@@ -27,8 +27,33 @@ class Curvatures(NamedTuple):
     num_gradients: float
 
 
-@jax.jit
 def _look(target: Target, points: Any, columns: Any) -> tuple[Array, Array]:
+    """Gradients and Hessians by derivatives, or where JAX cannot differentiate a gradient, by differences."""
+    try:
+        return _by_products(target, points, columns)
+    except TypeError:  # a custom_vjp has no derivative forwards
+        return _by_differences(target, points, columns)
+
+
+@jax.jit
+def _by_differences(target: Target, points: Any, columns: Any) -> tuple[Array, Array]:
+    """As `_by_products`, with central differences of the gradient."""
+    gradient_of = jax.grad(target.log_density)
+    spread = jnp.std(points, axis=0)
+    step = jnp.finfo(points.dtype).eps ** (1 / 3) * jnp.where(spread > 0, spread, 1.0 + jnp.abs(points[0]))
+
+    def one(z: Vector) -> tuple[Array, Array]:
+        def row(i: Array) -> Array:
+            h = jnp.zeros_like(z).at[i].set(step[i])
+            return (gradient_of(z + h) - gradient_of(z - h))[columns] / (2 * step[i])
+
+        return gradient_of(z)[columns], jax.vmap(row)(columns)
+
+    return jax.lax.map(one, points)
+
+
+@jax.jit
+def _by_products(target: Target, points: Any, columns: Any) -> tuple[Array, Array]:
     """The gradient at each point (n, dim), and the Hessian of the columns, (n, c, c)."""
     gradient_of = jax.grad(target.log_density)
     units = jnp.eye(points.shape[1], dtype=points.dtype)[columns]
