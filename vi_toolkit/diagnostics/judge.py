@@ -45,9 +45,9 @@ def judge(evidence: Evidence) -> Judgement:
       the mass at a mode. Beyond them, usable after reweighting only if k-hat < 0.7 and the reweighted errors are
       within.
     - the whole: the worst of the parts. It cannot be told where means or spreads cannot, nor, without a reference,
-      where modes cannot, nor of a fit that diverged; it is never good if the fit did not converge. It is not to be trusted
-      where the log density does not follow its own gradient (`vi.diagnostics.roughness`), or there is no posterior to
-      approximate: a density that does not fall far out, a likelihood without bound.
+      where modes cannot, nor of a fit that diverged; it is never good if the fit did not converge. It is not to be
+      trusted where the log density does not follow its own gradient (`vi.diagnostics.roughness`), or there is no
+      posterior to approximate: a density that does not fall far out, a likelihood without bound.
 
     An error counts for what is left of it after two standard errors; where two standard errors are as large as the
     limit, it cannot be told.

@@ -40,7 +40,7 @@ def _by_differences(target: Target, points: Any, columns: Any) -> tuple[Array, A
     """As `_by_products`, with central differences of the gradient."""
     gradient_of = jax.grad(target.log_density)
     spread = jnp.std(points, axis=0)
-    step = jnp.finfo(points.dtype).eps ** (1 / 3) * jnp.where(spread > 0, spread, 1.0 + jnp.abs(points[0]))
+    step = float(np.finfo(points.dtype).eps) ** (1 / 3) * jnp.where(spread > 0, spread, 1.0 + jnp.abs(points[0]))
 
     def one(z: Vector) -> tuple[Array, Array]:
         def row(i: Array) -> Array:
