@@ -17,6 +17,9 @@ from vi_toolkit.targets.numpyro_program import NumPyroProgram
 def source_of_model(target: Target) -> str:
     """The source of the user's function, without its indentation; "" where Python cannot find it."""
     function = _innermost(_function(target))
+    # since 3.13, Python takes what -c was given for the source of everything that was typed or put together
+    if getattr(getattr(function, "__code__", None), "co_filename", "") in ("<string>", "<stdin>"):
+        return ""
     try:
         return textwrap.dedent(inspect.getsource(function)).rstrip() if function is not None else ""
     except (OSError, TypeError, IndentationError):  # typed at a prompt, built in, or gone from the disk
