@@ -133,8 +133,8 @@ def endless(z):
 def test_a_direction_without_end():
     """The data know z_0 + z_1 alone: q grows without end along z_0 - z_1."""
     fit = vi.fit(jax.random.key(0), vi.from_log_density(endless, dim=2), max_steps=100)
-    (record,) = shape_of(fit).records
-    assert (record.kind, record.sites) == ("flat", ("z",))
+    (record,) = [record for record in shape_of(fit).records if record.kind == "flat"]  # a q of sd 1e18 has tails, too
+    assert record.sites == ("z",)
     assert "without end" in record.words
 
 
