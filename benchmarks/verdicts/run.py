@@ -39,7 +39,8 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     jax.config.update("jax_enable_x64", True)
     name = "held_out" if given.held_out else "settled_on"
-    records = {**_read(given.output), name: run(held_out() if given.held_out else cases(), given.only)}
+    before = {key: values for key, values in _read(given.output).items() if key != "note"}
+    records = {**before, name: run(held_out() if given.held_out else cases(), given.only)}
     given.output.mkdir(parents=True, exist_ok=True)
     (given.output / RECORDS).write_text(json.dumps(records, indent=1, default=float) + "\n")
     (given.output / "VERDICTS.md").write_text(page(records))

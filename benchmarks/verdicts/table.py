@@ -82,9 +82,11 @@ def _row(cause: str, records: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def page(records: dict[str, list[dict[str, Any]]]) -> str:
-    """The whole page, from the records of the two sets of cases."""
+def page(records: dict[str, Any]) -> str:
+    """The whole page, from the records of the two sets of cases, and a ``note`` on a run that is not the latest."""
     parts = [INTRODUCTION.format(mean=MEAN_LIMIT, sd=SD_LIMIT), machine()]
+    if records.get("note"):
+        parts += ["", records["note"]]
     for name, title in TITLES.items():
         if records.get(name):
             parts += ["", f"## {title}", "", *_section(records[name])]
