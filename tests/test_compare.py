@@ -65,7 +65,7 @@ def test_without_a_reference(known):
     assert "D(q||p) (nats)" not in comparison.table
     assert comparison.table.loc["one", "status"] == "MAX_STEPS"
     assert comparison.table.loc["one", "steps"] == 5
-    assert comparison.diagnoses["one"].num_draws == 100
+    assert comparison.diagnoses["one"].num_draws in (100, 200, 400, 800)  # until the verdict is clear
     assert comparison.table.columns[-1] == "verdict"
 
 
