@@ -69,7 +69,7 @@ class Diagnosis:
         >>> target = vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=2)
         >>> report = vi.diagnose(jax.random.key(1), vi.fit(jax.random.key(0), target))
         >>> report.verdict.name, report.verdicts["modes"].name
-        ('GOOD', 'CANNOT_TELL')
+        ('GOOD', 'GOOD')
     """
 
     khat: float

@@ -65,6 +65,10 @@ def judge(evidence: Evidence) -> Judgement:
         >>> evidence = diagnostics.Evidence(
         ...     converged=True, status="it converged", khat=0.2, ess=3800.0, num_draws=4000, num_zero=0, num_bad=0,
         ...     reverse_kl=diagnostics.Estimate(0.01, 0.001), moves=diagnostics.Distances(means=none, spreads=none))
+        >>> diagnostics.judge(evidence).verdict.name  # nothing was looked for beyond q's draws
+        'CANNOT_TELL'
+        >>> searched = diagnostics.Searched(0.1, evidence.moves, evidence.moves)
+        >>> evidence = dataclasses.replace(evidence, searched=searched)
         >>> diagnostics.judge(evidence).verdict.name
         'GOOD'
         >>> diagnostics.judge(dataclasses.replace(evidence, converged=False)).verdict.name

@@ -41,7 +41,7 @@ def roughness(key: Key, fit: Fit, draws: Any) -> float:
         >>> import jax, jax.numpy as jnp, vi_toolkit as vi
         >>> from vi_toolkit import diagnostics
         >>> def rounded(z):
-        ...     return jnp.sum(-0.5 * z**2) + jax.lax.stop_gradient(1e-2 * jnp.sin(1e6 * z[0]))
+        ...     return jnp.sum(-0.5 * z**2) + jax.lax.stop_gradient(0.1 * jnp.sin(1e6 * z[0]))
         >>> fit = vi.fit(jax.random.key(0), vi.from_log_density(rounded, dim=2))
         >>> draws = fit.posterior.sample(jax.random.key(1), (64,))
         >>> diagnostics.roughness(jax.random.key(2), fit, draws) > 0.25
