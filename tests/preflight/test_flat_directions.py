@@ -9,7 +9,7 @@ import pytest
 
 import vi_toolkit as vi
 from vi_toolkit.preflight import Preflight, preflight
-from vi_toolkit.preflight._flat import flat_directions, in_words
+from vi_toolkit.preflight._flat import _reduced, flat_directions, in_words
 from vi_toolkit.preflight._look import look_around, num_looks
 
 KEY = jax.random.key(0)
@@ -50,6 +50,12 @@ def test_units_do_not_hide_it(units):
     _, found = directions([[1.0, units, 0.0], [0.0, 0.0, units]])
     assert len(found) == 1
     np.testing.assert_allclose(found[0, 0] + units * found[0, 1], 0.0, atol=1e-9 * units)
+
+
+@pytest.mark.any_precision
+def test_directions_that_are_one_but_for_rounding_are_counted_once():
+    rows = _reduced(np.array([[1.0, 0.5, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+    np.testing.assert_array_equal(rows, [[1.0, 0.5, 0.0], [0.0, 0.0, 1.0]])
 
 
 def weakly_known(sd, y):

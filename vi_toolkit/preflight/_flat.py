@@ -70,6 +70,8 @@ def _reduced(rows: np.ndarray) -> np.ndarray:
     """The same space by rows that have as many zeros as can be: Gauss-Jordan, with the largest entry as pivot."""
     rows = rows.copy()
     for i in range(len(rows)):
+        if not rows[i].any():  # the same direction as one before, but for rounding
+            continue
         rows[i] /= np.abs(rows[i]).max()
         pivot = int(np.argmax(np.abs(rows[i])))
         rows[i] /= rows[i, pivot]
