@@ -146,6 +146,63 @@ def test_a_fit_of_one_step_can_be_saved(tmp_path, key):
     assert az.from_netcdf(tmp_path / "tree.nc").equals(tree)
 
 
+# Replicated data
+
+
+@pytest.fixture(scope="module")
+def predicted(fit):
+    return to_datatree(jax.random.key(1), fit, num_draws=500, coords={"group": LETTERS}, predictive=True)
+
+
+def test_replicated_data_stand_like_the_observed_ones(tree, predicted):
+    assert set(predicted.children) == set(tree.children) | {"posterior_predictive"}
+    drawn = predicted["posterior_predictive"]["y"]
+    assert drawn.dims == ("chain", "draw", "group_")
+    assert list(drawn.coords["group_"].values) == LETTERS
+    np.testing.assert_array_equal(predicted["posterior"]["effect"], tree["posterior"]["effect"])
+
+
+def test_replicated_data_are_of_the_draws_beside_them(predicted):
+    """(y_rep - effect) / error is standard normal, and independent of the draw and of its neighbours."""
+    effect = predicted["posterior"]["effect"].values[0]
+    noise = (predicted["posterior_predictive"]["y"].values[0] - effect) / np.asarray(ERROR)
+    assert abs(noise.mean()) < 5 / np.sqrt(noise.size)
+    assert noise.std() == pytest.approx(1.0, abs=5 / np.sqrt(2 * noise.size))
+    assert abs(np.corrcoef(noise.ravel(), effect.ravel())[0, 1]) < 5 / np.sqrt(noise.size)
+    assert np.abs(np.corrcoef(noise.T) - np.eye(8)).max() < 5 / np.sqrt(len(noise))
+
+
+def test_arviz_draws_observed_among_replicated_data(predicted):
+    """The curves of as many data sets as asked for and of the observed one, which has the observed values."""
+    plot = az.plot_ppc_dist(predicted, kind="ecdf", num_samples=20)
+    curves = [line.get_xdata() for line in plot.get_target("y", {}).lines]
+    ends = [(x[np.isfinite(x)].min(), x.max()) for x in curves]  # of the data behind a curve
+    assert ends.count((-3.0, 28.0)) == 1
+    drawn = predicted["posterior_predictive"]["y"].values[0]
+    assert len(set(ends) & set(zip(drawn.min(1), drawn.max(1), strict=True))) == len(ends) - 1 == 20
+    plot = az.plot_ppc_tstat(predicted, t_stat="max")
+    shown = np.concatenate([np.ravel(points.get_offsets()) for points in plot.get_target("y", {}).collections])
+    assert 28.0 in shown  # the largest of the observed values
+    az.plot_ppc_pit(predicted)
+
+
+def test_replicated_data_of_a_site_whose_distribution_is_of_one_value():
+    def model(y):
+        numpyro.sample("y", dist.Normal(numpyro.sample("mean", dist.Normal(0.0, 1.0)), 1e-6), obs=y)
+
+    fit = vi.fit(jax.random.key(0), vi.from_numpyro(model, np.zeros(3)))
+    tree = to_datatree(jax.random.key(1), fit, num_draws=7, predictive=True)
+    drawn = tree["posterior_predictive"]["y"]
+    assert drawn.dims == ("chain", "draw", *tree["observed_data"]["y"].dims)
+    np.testing.assert_allclose(drawn, tree["posterior"]["mean"].values[..., None] + np.zeros(3), atol=1e-5)
+
+
+def test_a_log_density_has_no_data_to_replicate(key):
+    fit = vi.fit(key, vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=2), max_steps=2)
+    with pytest.raises(ValueError, match="predictive: the target has no observed sites to draw anew"):
+        to_datatree(key, fit, predictive=True)
+
+
 def test_dims_and_coords_pass_through(fit, key):
     tree = to_datatree(
         key, fit, num_draws=10, coords={"kind": ["a", "b", "c"], "unused": [1]}, dims={"deep/weights": ["kind"]}

@@ -108,7 +108,12 @@ from vi_toolkit.plots import (
     plot_mode_masses as plot_mode_masses,
     plot_pairs as plot_pairs,
 )
-from vi_toolkit.predictive import LeaveOneOut as LeaveOneOut, loo as loo
+from vi_toolkit.predictive import (
+    LeaveOneOut as LeaveOneOut,
+    PredictiveCheck as PredictiveCheck,
+    loo as loo,
+    predictive_check as predictive_check,
+)
 from vi_toolkit.preflight import Preflight as Preflight, preflight as preflight
 from vi_toolkit.report import report as report
 from vi_toolkit.targets import (
@@ -155,6 +160,7 @@ __all__ = [
     "Mixture",
     "NormalMixture",
     "Objective",
+    "PredictiveCheck",
     "Preflight",
     "Refined",
     "Renyi",
@@ -219,6 +225,7 @@ __all__ = [
     "plot_marginals",
     "plot_mode_masses",
     "plot_pairs",
+    "predictive_check",
     "preflight",
     "refine_by_nuts",
     "refine_by_smc",

@@ -12,7 +12,7 @@ from vi_toolkit.algorithms import Method
 from vi_toolkit.preflight._digits import lost_digits
 from vi_toolkit.preflight._first_draws import begins_by_itself, faults_of_first_draws
 from vi_toolkit.preflight._flat import flat_directions, in_words
-from vi_toolkit.preflight._look import Look, look_around
+from vi_toolkit.preflight._look import Look, look_around, why_no_gradient
 from vi_toolkit.targets import Target
 
 
@@ -47,6 +47,7 @@ def preflight(key: Key, target: Target, method: Method | None = None) -> Preflig
     which NumPyro would count 50 times; plates that take a random part of their rows; discrete or missing unknowns.
     `vi.from_numpyro_guide` does so for guides. Here the target is computed, at random points:
 
+    - JAX must be able to differentiate the log density backwards, which ends at a ``jax.lax.while_loop``;
     - log density and gradient must be finite at one of them (and, of a guide that begins where it says itself, at one
       of its first draws, with the guide's own log density); else the sites and their values are named;
     - a direction v with v . grad log p~(z) = 0 at more points than there are coordinates, along which log p~ does not
@@ -91,7 +92,13 @@ def preflight(key: Key, target: Target, method: Method | None = None) -> Preflig
     if target.num_values is not None:  # a target over whole numbers has no gradients
         return Preflight()
     warnings = [*target.program.remarks(), *lost_digits(target)]
-    look = look_around(key, target)
+    try:
+        look = look_around(key, target)
+    except (ValueError, TypeError, NotImplementedError):
+        fault = why_no_gradient(target)
+        if fault is None:
+            raise
+        return Preflight((fault,), tuple(warnings))
     errors: list[str] = []
     if method is not None and begins_by_itself(method):
         errors, said = faults_of_first_draws(key, target, method)

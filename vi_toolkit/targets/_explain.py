@@ -9,6 +9,7 @@ import numpy as np
 
 from vi_toolkit._checks import check_finite
 from vi_toolkit._where import kind_of, unwrapped
+from vi_toolkit.targets._replicate import is_factor
 
 MOST_SHOWN = 6  # numbers of the unknowns that are shown
 
@@ -28,7 +29,7 @@ def bad_site(name: str, site: dict[str, Any]) -> str | None:
     """What is wrong with the density of a site in a trace, or None where it is finite."""
     fn, value = site["fn"], site["value"]
     log_prob = np.asarray(fn.log_prob(value))
-    inside = np.ones(log_prob.shape, bool) if _is_factor(fn) else np.asarray(fn.support(value))
+    inside = np.ones(log_prob.shape, bool) if is_factor(fn) else np.asarray(fn.support(value))
     bad = ~np.isfinite(log_prob) | ~np.broadcast_to(inside, log_prob.shape)
     if not bad.any():
         return None
@@ -40,7 +41,7 @@ def bad_site(name: str, site: dict[str, Any]) -> str | None:
 
 
 def _value_there(value: Any, shape: tuple[int, ...], place: tuple[int, ...], outside: bool, fn: Any) -> str:
-    if _is_factor(fn):
+    if is_factor(fn):
         return ""
     value = np.asarray(value)
     there = (
@@ -49,10 +50,6 @@ def _value_there(value: Any, shape: tuple[int, ...], place: tuple[int, ...], out
     where = f" at index {place[0] if len(place) == 1 else place}" * bool(place)
     support = f", which is outside of its support ({fn.support})" * outside
     return f", for the value {there}{where}{support}"
-
-
-def _is_factor(fn: Any) -> bool:
-    return type(fn).__name__ == "Unit"
 
 
 def _bad_parameters(fn: Any) -> str:

@@ -25,6 +25,12 @@ class PlainProgram:
     def log_likelihood(self, data: Any, z: Vector) -> Sites:
         return {}
 
+    def counted(self, data: Any) -> Mapping[str, np.ndarray]:
+        return {}
+
+    def predictive_draw(self, data: Any, key: Key, z: Vector) -> Sites:
+        return {}
+
     def dependencies(self, data: Any) -> Mapping[str, tuple[str, ...]]:
         return {}
 

@@ -18,6 +18,7 @@ from vi_toolkit._where import naming_the_site
 from vi_toolkit.targets._arguments import Arguments
 from vi_toolkit.targets._dependencies import find_dependencies
 from vi_toolkit.targets._enumeration import check_discrete, first_free_dim, unsettled_sites
+from vi_toolkit.targets._replicate import is_factor
 from vi_toolkit.targets.target import Site
 
 
@@ -85,8 +86,7 @@ def _has_value(site: dict[str, Any]) -> bool:
 
 
 def _is_observed(site: dict[str, Any]) -> bool:
-    # `factor` and the Jacobian terms are observed sites too, of the distribution Unit, and carry no data
-    return _has_value(site) and type(site["fn"]).__name__ != "Unit"
+    return _has_value(site) and not is_factor(site["fn"])
 
 
 def _layout(latents: dict[str, Any]) -> tuple[Site, ...]:

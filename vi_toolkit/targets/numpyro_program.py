@@ -19,6 +19,7 @@ from vi_toolkit.targets._closed_form_prior import with_closed_form_prior
 from vi_toolkit.targets._dependencies import find_dependencies
 from vi_toolkit.targets._enumeration import summed_log_density
 from vi_toolkit.targets._explain import at_values, bad_arguments, bad_site
+from vi_toolkit.targets._replicate import DrawnAnew, counted
 from vi_toolkit.targets._structure import Structure
 from vi_toolkit.targets.target import Site
 
@@ -105,6 +106,18 @@ class NumPyroProgram:
         names = [name for name in self.structure.observed if name not in self.structure.unsettled]
         return {name: sites[name]["fn"].log_prob(sites[name]["value"]) for name in names}
 
+    def counted(self, data: Any) -> Mapping[str, np.ndarray]:
+        with validation_enabled(False):
+            sites = self._run(data, jnp.zeros(self.dim))
+        return {name: counted(sites[name]) for name in self.structure.observed}
+
+    def predictive_draw(self, data: Any, key: Key, z: Vector) -> Sites:
+        args, kwargs = self.arguments.call(data)
+        anew = seed(DrawnAnew(self.model), key)
+        with block():  # a trace inside another handler must not leak into it
+            run = trace(substitute(anew, data=self._latents(data, z))).get_trace(*args, **kwargs)
+        return {name: run[name]["value"] for name in self.structure.observed}
+
     def dependencies(self, data: Any) -> Mapping[str, tuple[str, ...]]:
         args, kwargs = self.arguments.call(data)
         return find_dependencies(self.model, args, kwargs)
@@ -130,8 +143,12 @@ class NumPyroProgram:
 
     def _run(self, data: Any, z: Vector) -> dict[str, Any]:
         """The trace of the model with its unknowns at z."""
-        latents = {site.name for site in self.sites}
-        return self._run_at(data, {name: x for name, x in self.constrain(data, z).items() if name in latents})
+        return self._run_at(data, self._latents(data, z))
+
+    def _latents(self, data: Any, z: Vector) -> Sites:
+        """The unknowns at z in the model's own space, without what follows from them."""
+        values = self.constrain(data, z)
+        return {site.name: values[site.name] for site in self.sites}
 
     def _run_at(self, data: Any, values: Sites) -> dict[str, Any]:
         """The trace of the model with its unknowns at values in the model's own space."""

@@ -57,6 +57,10 @@ class Program(Protocol):
 
     def log_likelihood(self, data: Any, z: Vector) -> Sites: ...
 
+    def counted(self, data: Any) -> Mapping[str, np.ndarray]: ...
+
+    def predictive_draw(self, data: Any, key: Key, z: Vector) -> Sites: ...
+
     def dependencies(self, data: Any) -> Mapping[str, tuple[str, ...]]: ...
 
     def deterministic_dims(self) -> Mapping[str, tuple[str, ...]]: ...
@@ -164,6 +168,31 @@ class Target:
         """
         return self.program.log_likelihood(self.data, z)
 
+    def counted(self) -> dict[str, np.ndarray]:
+        """Which of the observed values the model does not mask out, as booleans; empty for a plain log density."""
+        return dict(self.program.counted(self.data))
+
+    def predictive_draw(self, key: Key, z: Vector) -> Sites:
+        """The observed sites drawn anew from p(y | z) at one point z (dim,); empty for a plain log density.
+
+        Every site has the shape of its data, values that are masked out included. Discrete sites that are summed out
+        are drawn from p(c | z), whatever the data were, and ``factor`` sites, which have no values, are left out. A
+        site that depends on another observed one follows what was drawn there, if the model reads it from the site.
+
+        Raises:
+            ValueError: if the distribution of an observed site cannot be drawn from.
+
+        Example:
+            >>> import jax, jax.numpy as jnp, numpyro, numpyro.distributions as dist, vi_toolkit as vi
+            >>> def model(y):
+            ...     mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
+            ...     numpyro.sample("y", dist.Normal(mean, 1e-9), obs=y)
+            >>> target = vi.from_numpyro(model, jnp.array([0.0, 1.0]))
+            >>> target.predictive_draw(jax.random.key(0), jnp.array([7.0]))["y"].round(3)
+            Array([7., 7.], dtype=float64)
+        """
+        return self.program.predictive_draw(self.data, key, z)
+
     def dependencies(self) -> dict[str, tuple[str, ...]]:
         """The unknowns that each sample site's log density depends on, in the model's order; empty for a log density.
 
@@ -212,3 +241,9 @@ def log_densities(target: Target, draws: Any) -> Any:
 def constrain_draws(target: Target, draws: Any) -> Any:
     """Every row of ``draws`` (draws, dim) as named sites {site: (draws, ...)}, in one compiled call."""
     return jax.vmap(target.constrain)(draws)
+
+
+@jax.jit
+def predictive_draws(target: Target, key: Key, draws: Any) -> Any:
+    """Data drawn anew at every row of ``draws`` (draws, dim), as {site: (draws, ...)}, in one compiled call."""
+    return jax.vmap(target.predictive_draw)(jax.random.split(key, len(draws)), draws)

@@ -11,9 +11,10 @@ import numpy as np
 from numpyro.handlers import block, seed, substitute, trace
 from numpyro.infer.initialization import init_to_uniform
 
+from vi_toolkit._types import Key
 from vi_toolkit.targets import Target
 from vi_toolkit.targets.numpyro_program import NumPyroProgram
-from vi_toolkit.targets.target import constrain_draws
+from vi_toolkit.targets.target import constrain_draws, predictive_draws
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -26,9 +27,14 @@ Groups = dict[str, dict[str, Any]]
 
 
 def tree_of_draws(
-    target: Target, draws: Any, stats: dict[str, Any], coords: Mapping[str, Any], dims: Dims
+    target: Target,
+    draws: Any,
+    stats: dict[str, Any],
+    coords: Mapping[str, Any],
+    dims: Dims,
+    predictive_key: Key | None = None,
 ) -> xr.DataTree:
-    """The groups that follow from draws on R^dim (draws, dim)."""
+    """The groups that follow from draws on R^dim (draws, dim); replicated data among them where there is a key."""
     import xarray as xr
 
     points = jnp.asarray(draws, jnp.result_type(float))
@@ -36,6 +42,8 @@ def tree_of_draws(
     observed = target.observed()
     if observed:
         groups["log_likelihood"] = dict(_log_likelihoods(target, points))
+        if predictive_key is not None:
+            groups["posterior_predictive"] = dict(predictive_draws(target, predictive_key, points))
         groups["observed_data"] = observed
     return xr.DataTree.from_dict(_datasets(target, groups, coords, dims))
 

@@ -31,6 +31,7 @@ def to_datatree(
     num_draws: int = 1000,
     coords: Mapping[str, Any] | None = None,
     dims: Dims | None = None,
+    predictive: bool = False,
     diagnosis: Diagnosis | None = None,
     reference: ExactPosterior | None = None,
 ) -> xr.DataTree:
@@ -42,6 +43,8 @@ def to_datatree(
     - ``unconstrained_posterior``: the same draws on R^dim, site by site;
     - ``sample_stats``: ``log_p`` (unnormalised, on R^dim), ``log_q``, ``log_weight`` = log_p - log_q, in nats;
     - ``log_likelihood``, ``observed_data``: where the target is a NumPyro model with data;
+    - ``posterior_predictive``: with ``predictive``, the observed sites drawn anew, one data set for each draw of q, for
+      ``arviz.plot_ppc_dist`` and its like; `vi.predictive_check` judges them;
     - ``fit``: the history, over ``step`` and ``window``, and as attributes how the fit came about: status, warnings,
       method, the model's source, the random key, versions; what is no text or number is JSON;
     - ``diagnosis``, and ``reference`` with ``unconstrained_reference``: where they are given. `vi.report` makes a page
@@ -55,6 +58,7 @@ def to_datatree(
         dims: {site: names of its dimensions}, beyond those that the model's plates give. A dimension whose name ArviZ
             reserves (``group``, ``model``, ``draw``, ...) is given a trailing underscore, and a "/" in a site's name
             becomes "_".
+        predictive: whether to draw data, as `vi.Target.predictive_draw` does.
         diagnosis: from `vi.diagnose` of this fit: kept whole, but for arrays of more than a million numbers;
             `vi_toolkit.tree.diagnosis_of_tree` reads it back.
         reference: the posterior as it is known by other means, of which as many draws are kept.
@@ -64,7 +68,8 @@ def to_datatree(
 
     Raises:
         TypeError: if an argument is of the wrong kind.
-        ValueError: if ``num_draws`` is below 1, or dims and coords do not fit the sites.
+        ValueError: if ``num_draws`` is below 1, dims and coords do not fit the sites, or ``predictive`` is asked for
+            and the target has no observed sites.
 
     Example:
         >>> import jax, jax.numpy as jnp, vi_toolkit as vi
@@ -82,9 +87,15 @@ def to_datatree(
         check_instance(diagnosis, Diagnosis, "diagnosis", "Pass what vi.diagnose returned.")
     if reference is not None:
         check_reference(reference, fit)
+    if predictive and not fit.target.observed():
+        raise ValueError(
+            "predictive: the target has no observed sites to draw anew. Fit a NumPyro model with data "
+            "(vi.from_numpyro), or leave predictive out."
+        )
     scores = draw_and_score(key, fit, num_draws)
     stats = {"log_p": scores.log_p, "log_q": scores.log_q, "log_weight": scores.log_weights}
-    tree = tree_of_draws(fit.target, scores.draws, stats, coords or {}, dims or {})
+    predictive_key = jax.random.fold_in(key, 2) if predictive else None
+    tree = tree_of_draws(fit.target, scores.draws, stats, coords or {}, dims or {}, predictive_key)
     tree["sample_stats"].attrs["rounding"] = scores.rounding
     tree["fit"] = group_of_course(course_of_fit(fit))
     if diagnosis is not None:

@@ -1,4 +1,4 @@
-"""How well a fitted model predicts: leave-one-out cross-validation through ArviZ, corrected for q not being p."""
+"""Leave-one-out cross-validation through ArviZ, corrected for q not being p."""
 
 from __future__ import annotations
 
