@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
+from tests.interrupted import interrupt_fits
 from vi_toolkit import cli, demo, model_fit, runtime
 from vi_toolkit.io import load
 from vi_toolkit.windows import Status
@@ -132,15 +133,7 @@ def test_the_same_seed_gives_the_same_numbers(folder, capsys):
 
 
 def test_interrupt_keeps_and_says(folder, capsys, monkeypatch):
-    steps = iter(range(100))
-    advance = sys.modules["vi_toolkit.fit"].advance
-
-    def advance_once(*arguments):
-        if next(steps) == 1:
-            raise KeyboardInterrupt
-        return advance(*arguments)
-
-    monkeypatch.setattr(sys.modules["vi_toolkit.fit"], "advance", advance_once)
+    interrupt_fits(monkeypatch, call=2)
     code, out, _ = run(capsys, *FIT)
     assert code == 130
     assert "INTERRUPTED" in out

@@ -19,8 +19,8 @@ import pytest
 
 import vi_toolkit as vi
 from tests.compilations import count_compilations
+from tests.interrupted import interrupt_fits
 from tests.typecheck import as_users_call_it
-from vi_toolkit import windows
 from vi_toolkit.interrupt import Interrupts
 
 
@@ -203,15 +203,7 @@ def test_an_interrupt_returns_what_there_is(monkeypatch):
     target = normal_target(*correlated(3, 10.0))
     method = vi.gradient(vi.MeanFieldNormal(), vi.ReverseKL())
     whole = vi.fit(jax.random.key(0), target, method)
-    advance, calls = windows.advance, []
-
-    def interrupted(*arguments):
-        calls.append(1)
-        if len(calls) == 9:
-            raise KeyboardInterrupt
-        return advance(*arguments)
-
-    monkeypatch.setattr(sys.modules["vi_toolkit.fit"], "advance", interrupted)
+    interrupt_fits(monkeypatch, call=9)
     part = vi.fit(jax.random.key(0), target, method)
     assert part.status is vi.Status.INTERRUPTED
     assert 0 < part.num_steps < whole.num_steps

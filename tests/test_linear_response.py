@@ -16,7 +16,7 @@ from tests.side_by_side import many_fits
 from vi_toolkit.algorithms._sampled_elbo import BLOCK, mirrored
 from vi_toolkit.algorithms.fixed_draws import fixed_draws
 from vi_toolkit.diagnostics.repair._response import Coordinates, hessian, look
-from vi_toolkit.diagnostics.repair.linear_response import linear_response
+from vi_toolkit.diagnostics.repair.linear_response import _warnings, linear_response
 
 MEAN = np.array([1.0, -2.0, 0.5])
 COVARIANCE = np.array([[1.0, 0.8, -0.3], [0.8, 2.0, 0.4], [-0.3, 0.4, 0.7]])
@@ -168,6 +168,23 @@ def test_a_fit_by_stochastic_gradients_responds_as_well():
         vi.MeanFieldNormal(), vi.ReverseKL(), start={"location": jnp.zeros(3), "log_scale": jnp.zeros(3)}), max_steps=1
     )  # fmt: skip
     assert any("not at the optimum" in said for said in linear_response(KEY, early).warnings)
+
+
+@pytest.mark.parametrize(
+    ("shift", "sd", "error", "warns"),
+    [
+        (0.2, 1.0, 0.0, True),
+        (-0.2, 1.0, 0.0, True),
+        (0.2, 1.0, 0.05, False),
+        (0.2, 5.0, 0.0, False),
+        (0.0, 1.0, 0.1, False),
+    ],
+)
+def test_a_fit_off_its_optimum_is_told_of_beyond_what_the_draws_explain(shift, sd, error, warns):
+    """By more than five errors that the draws induce, and 0.05 posterior sds."""
+    words = _warnings(np.array([0.0, shift]), np.array([1.0, sd]), np.array([0.0, error]))
+    assert bool(words) is warns
+    assert not warns or "would move a mean by 0.2 posterior" in words[0]
 
 
 def test_a_fit_between_two_modes_is_refused():

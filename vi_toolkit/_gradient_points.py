@@ -10,7 +10,7 @@ import numpy as np
 
 from vi_toolkit._checks import check_instance, check_positive_int
 from vi_toolkit._start import NUM_STARTS
-from vi_toolkit._types import Key, Params
+from vi_toolkit._types import Key, Params, typed_key
 from vi_toolkit.algorithms import Method, gradient
 from vi_toolkit.fit import Fit, fit as run, resume
 from vi_toolkit.guides import Guide
@@ -55,7 +55,7 @@ def _along(fit: Fit, target: Target, guide: Guide, num_points: int) -> list[Poin
     end = Point("end", fit.num_steps, fit.params)
     if num_points == 1:
         return [end]
-    key = jax.random.wrap_key_data(jnp.asarray(fit.checkpoint.key), impl=fit.checkpoint.key_kind)
+    key = typed_key(fit.checkpoint.key, fit.checkpoint.key_kind)
     points = [Point("start", 0, _start(key, fit.method, fit.target))]
     steps = np.geomspace(1, max(fit.num_steps, 1), num_points)[1:-1].round().astype(int)
     path: Fit | None = None

@@ -7,12 +7,11 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from vi_toolkit._start import NUM_STARTS, Start
-from vi_toolkit._types import Key, Params
+from vi_toolkit._types import Key, Params, raw_key
 from vi_toolkit.algorithms import Method, Outcome
 from vi_toolkit.programs import (
     BUFFER,
@@ -89,9 +88,7 @@ def begin(key: Key, method: Method, target: Target) -> tuple[Checkpoint, Params,
 
     Candidates are uniform on (-2, 2); where those fail, the prior's, and then uniform ones nearer to the origin.
     """
-    is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    kind = str(jax.random.key_impl(key)) if is_typed else "threefry2x32"
-    data = np.asarray(jax.random.key_data(key) if is_typed else key)
+    data, kind = raw_key(key)
     dtype = jnp.result_type(float)
     uniform = np.random.default_rng(stream(data, Purpose.CANDIDATES)).uniform(-2, 2, (NUM_STARTS, target.dim))
     guide_key = stream(data, Purpose.GUIDE)

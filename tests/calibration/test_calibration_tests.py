@@ -5,11 +5,13 @@ import itertools
 import numpy as np
 import pytest
 from scipy.special import ndtr, ndtri
-from scipy.stats import binom, ks_2samp, norm, ttest_1samp
+from scipy.stats import binom, ks_2samp, kstest, norm, ttest_1samp, uniform
 from statsmodels.stats.multitest import multipletests
 
 from vi_toolkit.calibration import _tests
+from vi_toolkit.calibration._fits import _pit
 from vi_toolkit.calibration._words import detectable
+from vi_toolkit.calibration.calibration import BIAS, SPREAD, judge
 
 UNIFORM = np.random.default_rng(0).random((400, 100))
 
@@ -89,3 +91,27 @@ def test_what_can_be_detected_is_detected_as_often_as_it_says():
     means = np.random.default_rng(3).normal(shift, 1.0, (4000, 100)).mean(axis=1) * 10
     assert within((means > norm.isf(0.01 / 8)).sum(), 4000, 0.8)
     assert factor == pytest.approx(shift / np.sqrt(2))
+
+
+def test_the_table_knows_bias_spread_coverage_and_their_errors():
+    """400 quantities of 100 fits whose q is too low by 0.5 of its sds and too narrow by a factor of 1.5."""
+    pit = ndtr(0.5 + 1.5 * ndtri(UNIFORM.T))
+    names, ranks, table = judge({"theta": pit}, (BIAS, SPREAD), 0.01)
+    assert names[:2] == ("theta[0]", "theta[1]")
+    np.testing.assert_array_equal(ranks, pit)
+    for column, truth in (("bias", 0.5), ("spread", 1.5)):
+        found, se = table[column].to_numpy(), table[f"{column} se"].to_numpy()
+        assert abs(found.mean() - truth) < 5 * found.std() / np.sqrt(400) + 0.01  # an sd is too low by 1 / 4n
+        assert np.sqrt((se**2).mean()) == pytest.approx(found.std(), rel=0.2)  # 5 / sqrt(2 * 400)
+    for share in (0.5, 0.8, 0.95):
+        edge = norm.ppf(0.5 + share / 2)
+        covered = norm.cdf((edge - 0.5) / 1.5) - norm.cdf((-edge - 0.5) / 1.5)
+        assert within(table[f"covers {100 * share:.0f} %"].sum(), 40_000, covered)
+
+
+def test_ties_are_broken_at_random():
+    """A truth that equals all 9 draws may be anywhere; one above 3 of 9, and equal to none, is in the fourth tenth."""
+    rng, zeros = np.random.default_rng(0), np.zeros(2_000, int)
+    assert kstest(_pit((zeros, zeros + 9), 9, rng), "uniform").pvalue > 0.01
+    assert kstest(_pit((zeros + 3, zeros), 9, rng), uniform(0.3, 0.1).cdf).pvalue > 0.01
+    assert kstest(_pit((zeros + 3, zeros + 2), 9, rng), uniform(0.3, 0.3).cdf).pvalue > 0.01

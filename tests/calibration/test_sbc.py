@@ -17,6 +17,7 @@ from tests.compilations import count_compilations
 from vi_toolkit.algorithms.natural_gradient import NaturalGradient
 from vi_toolkit.calibration import _fits, _model, sbc, vsbc
 from vi_toolkit.guides import FullRankNormal
+from vi_toolkit.targets import from_numpyro
 
 X = np.array([[1.0, 0.6], [0.9, 1.2], [1.1, 0.8], [0.2, 0.5]])
 SIMULATIONS = 200
@@ -164,6 +165,15 @@ def test_fits_that_fail_are_told_and_flagged(monkeypatch):
     assert len(found.pit) == 30
     assert found.failures == ("target: no place to begin",) * 10
     assert "10 could not be fitted" in found.sentence
+
+
+def test_a_value_that_is_no_number_is_ranked_as_the_lowest():
+    def model():
+        numpyro.deterministic("root", jnp.sqrt(numpyro.sample("mean", dist.Normal(0.0, 1.0))))
+
+    target = from_numpyro(model)
+    roots = [_fits._quantities(target, jnp.array([z]), ("root",), False)["root"] for z in (-1.0, 4.0)]
+    np.testing.assert_allclose(roots, [-np.inf, 2.0])
 
 
 def test_an_interrupt_keeps_what_there_is(monkeypatch):

@@ -125,6 +125,19 @@ def test_the_density_of_a_proposal():
     np.testing.assert_allclose(proposals.log_prob(T, draws), expected, rtol=1e-10)
 
 
+def test_a_proposal_about_a_top_has_the_inverse_of_its_curvature():
+    """In any units, and whatever the scale that bounds it, as long as it is within the bounds."""
+    sds = np.array([1e-3, 50.0, 2.0])
+    covariance = sds[:, None] * np.array([[1.0, 0.8, 0.0], [0.8, 1.0, -0.3], [0.0, -0.3, 1.0]]) * sds
+    top = proposals.about_top(np.ones(3), np.linalg.inv(covariance), 0.5 * sds)
+    np.testing.assert_allclose(
+        top.factor @ top.factor.T / sds[:, None] / sds, covariance / sds[:, None] / sds, atol=1e-9
+    )
+    flat = proposals.about_top(np.zeros(2), np.diag([0.0, 4.0]), np.array([2.0, 0.5]))
+    widest = (2.0 * proposals.WIDEST) ** 2
+    np.testing.assert_allclose(flat.factor @ flat.factor.T, np.diag([widest, 0.25]), rtol=1e-9)
+
+
 def test_the_draws_of_a_proposal():
     """By Cramer and von Mises: F(u) = |x|^2 / dim is F-distributed, and the directions have the covariance's shape."""
     draws = proposals.draw_from(np.random.default_rng(0), T, 100_000)

@@ -4,13 +4,11 @@ import dataclasses
 
 import jax
 import numpy as np
-import numpyro
-import numpyro.distributions as dist
 import pytest
 
 import vi_toolkit as vi
 from tests.typecheck import as_users_call_it
-from vi_toolkit.diagnostics.check import _judged, coordinate_names
+from vi_toolkit.diagnostics.check import _judged
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +107,13 @@ def test_the_same_fit_has_one_table(correlated):
     assert not np.array_equal(first.table["error"], other.table["error"])
 
 
-def test_coordinates_are_named_by_site():
-    def model():
-        numpyro.sample("level", dist.Normal(0.0, 1.0))
-        numpyro.sample("share", dist.Dirichlet(np.ones(3)))
-        numpyro.sample("table", dist.Normal(np.zeros((2, 1)), 1.0).to_event(2))
-        numpyro.sample("y", dist.Normal(0.0, 1.0), obs=0.0)
-
-    names = coordinate_names(vi.from_numpyro(model))
-    assert names == ["level", "share[0]", "share[1]", "table[0, 0]", "table[1, 0]"]
+def test_rows_are_named_by_site():
+    exact = vi.exact.linear_regression([[1.0], [2.0], [3.0]], [1.0, 3.0, 2.0], noise_sd=1.0, prior_sd=1.0)
+    found = vi.check(vi.fit(jax.random.key(0), exact.target, vi.laplace()), exact)
+    assert list(found.table["of"][:2]) == ["beta", "beta"]
+    two = vi.exact.linear_regression([[1.0, 0.0], [2.0, 1.0]], [1.0, 3.0], noise_sd=1.0, prior_sd=1.0)
+    found = vi.check(vi.fit(jax.random.key(0), two.target, vi.laplace()), two)
+    assert list(found.table["of"][:4]) == ["beta[0]", "beta[1]"] * 2
 
 
 def test_bad_input(correlated):

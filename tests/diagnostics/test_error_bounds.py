@@ -4,8 +4,10 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
+from vi_toolkit.diagnostics.weights._squares import squares
 from vi_toolkit.diagnostics.weights.bounds import bracket
-from vi_toolkit.diagnostics.weights.error_bounds import ErrorBounds, error_bounds
+from vi_toolkit.diagnostics.weights.error_bounds import ErrorBounds, error_bounds, second_divergence
+from vi_toolkit.diagnostics.weights.khat_error import khat_with_error
 from vi_toolkit.exact.gallery import EXAMPLES
 from vi_toolkit.exact.posterior import ExactPosterior
 
@@ -83,6 +85,17 @@ def test_d2_is_its_closed_form():
     found = np.array([error_bounds(w, standard(), z).d2 for z, w in (shifted(shift, scale, s) for s in range(30))])
     assert (found > truth).all()  # three standard errors above
     assert np.median(found) < 1.5 * truth
+
+
+def test_a_heavier_tail_counts_the_same_in_d2_and_in_the_bracket():
+    """D_2 is twice CUBO - log Z, and a rise of log E[w^2] by a tail three errors heavier is two errors of either."""
+    z = np.sqrt(0.9) * np.random.default_rng(0).standard_normal(4000)
+    log_weights = 0.5 * np.log(0.9) - 0.5 * z**2 * (1 - 1 / 0.9)  # q = N(0, 0.9), p = N(0, 1)
+    khat = khat_with_error(log_weights)
+    found = second_divergence(log_weights, khat)
+    assert found.se == pytest.approx(0.5 * squares(log_weights, khat).rise)  # more than by the draws alone
+    assert bracket(log_weights).width.se == pytest.approx(0.5 * found.se)
+    assert abs(found.value + np.log(np.sqrt(0.9 * 1.1))) < 2 * found.se  # E[w^2] = 1 / sqrt(v (2 - v))
 
 
 def test_the_bound_of_the_mean_is_sharp_for_a_shift():

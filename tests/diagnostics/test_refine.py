@@ -6,7 +6,7 @@ from jax.tree_util import Partial
 import vi_toolkit as vi
 from vi_toolkit.diagnostics.repair import _smc
 from vi_toolkit.diagnostics.repair._nuts import run_chains
-from vi_toolkit.diagnostics.repair.refine import _by_lineage, refine_by_nuts, refine_by_smc
+from vi_toolkit.diagnostics.repair.refine import _by_lineage, _starts, refine_by_nuts, refine_by_smc
 
 EXACT = vi.zoo.banana(curvature=0.3)  # q is too narrow in both coordinates
 
@@ -102,6 +102,34 @@ def test_errors_of_lineages():
     np.testing.assert_allclose(_by_lineage(twice, pairs), independent)
     np.testing.assert_allclose(_by_lineage(twice, np.arange(1000)), independent / np.sqrt(2))
     np.testing.assert_allclose(_by_lineage(values, np.zeros(500, int)), independent)
+
+
+def test_errors_of_independent_particles(fit, monkeypatch):
+    """Those of draws of a normal: sd / sqrt(n) of the mean, sd / sqrt(2 n) of the sd, none of the evidence."""
+    size, sds = 10_000, np.array([1.0, 3.0])
+    draws = sds * np.random.default_rng(0).standard_normal((size, 2))
+    walk = _smc.Walk(draws, np.arange(size), 1.0, -2.0, 3, 0.0)
+    monkeypatch.setattr(_smc, "run_particles", lambda *arguments: walk)
+    found = refine_by_smc(jax.random.key(0), fit, num_particles=size)
+    np.testing.assert_allclose(found.mean_se, sds / np.sqrt(size), rtol=0.04)
+    np.testing.assert_allclose(found.sd_se, sds / np.sqrt(2 * size), rtol=0.06)
+    np.testing.assert_allclose(found.ess, size)
+    assert found.log_evidence == (-2.0, 0.0)
+
+
+def test_chains_begin_where_the_weights_are(fit):
+    """With q's own density in p, p = q exp(a . z): the weights move the mean by the covariance times a."""
+    import dataclasses
+
+    import jax.numpy as jnp
+
+    mean, covariance = np.asarray(fit.posterior.mean), np.asarray(fit.posterior.covariance_matrix)
+    a = np.linalg.solve(np.linalg.cholesky(covariance).T, [1.0, 0.0])  # one sd along the first axis of its root
+    tilted = vi.from_log_density(lambda z: fit.posterior.log_prob(z) + jnp.asarray(a) @ z, dim=2)
+    starts, found = _starts(*jax.random.split(jax.random.key(0)), dataclasses.replace(fit, target=tilted), 100)
+    np.testing.assert_allclose(found, covariance, atol=0.1 * np.trace(covariance))
+    moved = np.linalg.solve(np.linalg.cholesky(covariance), (np.asarray(starts) - mean).T).mean(axis=1)
+    np.testing.assert_allclose(moved, [1.0, 0.0], atol=0.4)  # four standard errors of 100 starts
 
 
 def test_a_funnel_is_told_of():

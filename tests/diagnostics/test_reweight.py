@@ -11,6 +11,7 @@ from scipy.stats import gamma
 
 import vi_toolkit as vi
 from vi_toolkit.diagnostics import effective_draws, moments_of_draws, reweight
+from vi_toolkit.diagnostics.repair.reweight import _quantiles
 
 
 def model(y=None):
@@ -85,6 +86,16 @@ def test_quantiles(key, fit):
     )
     with pytest.raises(ValueError, match="probabilities: expected numbers between 0 and 1"):
         corrected.quantiles([0.5, 2.0])
+
+
+def test_a_quantile_is_the_first_draw_whose_weights_reach_it():
+    values, wanted = np.array([4.0, 1.0, 3.0, 2.0]), np.array([0.0, 0.25, 0.26, 0.5, 1.0])
+    found = _quantiles(values, np.full(4, 0.25), wanted)
+    np.testing.assert_array_equal(found, [1.0, 1.0, 2.0, 2.0, 4.0])
+    np.testing.assert_array_equal(found, np.quantile(values, wanted, method="inverted_cdf"))
+    np.testing.assert_array_equal(
+        _quantiles(values, np.array([0.0, 0.25, 0.75, 0.0]), wanted), [1.0, 1.0, 3.0, 3.0, 3.0]
+    )
 
 
 def test_resampled_draws_are_of_p(key, fit):

@@ -10,6 +10,7 @@ from tests.compilations import count_compilations
 from vi_toolkit.diagnostics.scores.stein_test import (
     ScorePair,
     SteinTest,
+    _error,
     _stein_kernel,
     _whitened,
     fisher_divergence,
@@ -80,6 +81,19 @@ def test_the_discrepancy_and_its_error():
     expected = (pairs.sum() - np.trace(pairs)) / (1500 * 1499)
     assert abs(values.mean() - expected) < 5 * np.hypot(values.std() / np.sqrt(40), values.std() * np.sqrt(500 / 1500))
     assert expected > 0.1
+
+
+def test_the_error_of_a_u_statistic():
+    """Of u(x, y) = x y of draws of N(m, 1): (4 (S - 2) m^2 + 2 (2 m^2 + 1)) / (S (S - 1)), by Hoeffding."""
+    size, mean, rng = 200, 1.0, np.random.default_rng(0)
+    found = np.empty(100)
+    for i in range(len(found)):
+        x = mean + rng.standard_normal(size)
+        pairs = np.outer(x, x)
+        np.fill_diagonal(pairs, 0.0)
+        found[i] = _error(pairs) ** 2
+    truth = (4 * (size - 2) * mean**2 + 2 * (2 * mean**2 + 1)) / (size * (size - 1))
+    assert found.mean() == pytest.approx(truth, rel=0.15)
 
 
 def test_units_do_not_matter():

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from tests.plots.inside import check_inside
 from vi_toolkit.experiments import Experiment
 
 
@@ -25,9 +26,4 @@ def check_experiment(result: Experiment, panels: int) -> None:
     for axes in figure.axes:
         assert axes.get_title(loc="left")
         assert axes.get_xlabel()
-    figure.canvas.draw()
-    box = figure.get_tightbbox()
-    assert box.x0 >= 0
-    assert box.y0 >= 0
-    assert box.x1 <= figure.get_figwidth()
-    assert box.y1 <= figure.get_figheight()
+    check_inside(figure)

@@ -1,7 +1,6 @@
 """Rows B7 of what goes wrong in variational inference: keys, interruption, memory and pickles."""
 
 import pickle
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ from numpyro.infer.autoguide import AutoIAFNormal
 
 import vi_toolkit as vi
 from tests.compilations import count_compilations
+from tests.interrupted import interrupt_fits
 from tests.typecheck import as_users_call_it
 
 KEY = jax.random.key(0)
@@ -57,16 +57,7 @@ def test_more_steps_compile_nothing(whole):
 
 
 def test_what_was_done_before_an_interrupt_is_kept(whole, monkeypatch):
-    module = sys.modules["vi_toolkit.fit"]
-    advance, calls = module.advance, []
-
-    def interrupted(*arguments):
-        calls.append(1)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return advance(*arguments)
-
-    monkeypatch.setattr(module, "advance", interrupted)
+    interrupt_fits(monkeypatch, call=4)
     part = vi.fit(KEY, TARGET, METHOD, max_steps=300)
     assert part.status is vi.Status.INTERRUPTED
     assert 0 < part.num_steps < 300

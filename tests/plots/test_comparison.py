@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -11,6 +10,7 @@ import pytest
 from scipy.stats import norm
 
 import vi_toolkit as vi
+from tests.plots.inside import check_inside
 from vi_toolkit import exact
 from vi_toolkit.compare import compare
 from vi_toolkit.plots import plot_comparison
@@ -151,14 +151,7 @@ def test_sites_are_chosen_by_name_and_shown_in_their_own_space(key):
 
 def test_everything_lies_inside_the_figure(key, line, plane, regression):
     for comparison in (line, plane, regression):
-        figure = plot_comparison(key, comparison, num_draws=1000)
-        figure.canvas.draw()
-        box = figure.get_tightbbox()
-        assert box.x0 >= 0
-        assert box.y0 >= 0
-        assert box.x1 <= figure.get_figwidth()
-        assert box.y1 <= figure.get_figheight()
-        plt.close(figure)
+        check_inside(plot_comparison(key, comparison, num_draws=1000))
 
 
 def test_nothing_global_changes(key, line):

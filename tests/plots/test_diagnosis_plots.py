@@ -3,12 +3,12 @@
 import dataclasses
 
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy.stats import genpareto
 
 import vi_toolkit as vi
+from tests.plots.inside import check_inside
 from tests.plots.made import basins, diagnosis, pareto_weights
 from vi_toolkit.diagnostics import Estimate
 from vi_toolkit.diagnostics.weights.bounds import Bracket
@@ -243,12 +243,7 @@ def test_everything_lies_inside_the_figure():
     figures = every_figure()
     assert dict(matplotlib.rcParams) == before
     for figure in figures:
-        figure.canvas.draw()
-        box = figure.get_tightbbox()
-        assert min(box.x0, box.y0) >= -0.01
-        assert box.x1 <= figure.get_figwidth() + 0.01
-        assert box.y1 <= figure.get_figheight() + 0.01
-        plt.close(figure)
+        check_inside(figure, margin=0.01)
 
 
 @pytest.mark.parametrize("plot", [plot_log_weights, plot_errors, plot_mode_masses, plot_bracket])

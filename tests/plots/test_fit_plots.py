@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -11,6 +10,7 @@ import pytest
 from scipy.stats import gamma, norm
 
 import vi_toolkit as vi
+from tests.plots.inside import check_inside
 from vi_toolkit import exact
 from vi_toolkit.plots import plot_directions, plot_marginals, plot_pairs
 from vi_toolkit.plots._densities import smooth_line, smooth_plane
@@ -186,12 +186,7 @@ def test_everything_lies_inside_the_figure(key, normal, narrow):
     figures = [plot(key, narrow, reference=normal, num_draws=1000) for plot in (plot_marginals, plot_pairs)]
     assert dict(matplotlib.rcParams) == before
     for figure in figures:
-        figure.canvas.draw()
-        box = figure.get_tightbbox()
-        assert min(box.x0, box.y0) >= -0.01
-        assert box.x1 <= figure.get_figwidth() + 0.01
-        assert box.y1 <= figure.get_figheight() + 0.01
-        plt.close(figure)
+        check_inside(figure, margin=0.01)
 
 
 @pytest.mark.parametrize("plot", [plot_marginals, plot_pairs])

@@ -5,11 +5,11 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import vi_toolkit as vi
+from tests.plots.inside import check_inside
 from vi_toolkit.plots import plot_fit
 from vi_toolkit.plots.fit_trace import running_mean, tolerance
 
@@ -109,14 +109,7 @@ def test_nothing_global_changes(reverse):
 
 def test_everything_lies_inside_the_figure(reverse, forward):
     for fit in (reverse, forward):
-        figure = plot_fit(fit)
-        figure.canvas.draw()
-        box = figure.get_tightbbox()
-        assert box.x0 >= 0
-        assert box.y0 >= 0
-        assert box.x1 <= figure.get_figwidth()
-        assert box.y1 <= figure.get_figheight()
-        plt.close(figure)
+        check_inside(plot_fit(fit))
 
 
 def test_running_mean():

@@ -29,3 +29,13 @@ def test_a_map_of_ones_own_has_coordinates_of_z():
         lambda z: -0.5 * jnp.sum(z**2), dim=2, constrain=lambda z: {name: of(z) for name, of in both.items()}
     )
     assert coordinate_names(target) == ("z[0]", "z[1]")
+
+
+def test_a_site_of_one_entry_is_called_by_its_name_alone():
+    def model():
+        numpyro.sample("slope", dist.Normal(0.0, 1.0).expand([1]).to_event(1))
+        numpyro.sample("table", dist.Normal(0.0, 1.0).expand([1, 1]).to_event(2))
+        numpyro.sample("z", dist.Normal(0.0, 1.0))
+
+    assert coordinate_names(vi.from_numpyro(model)) == ("slope", "table[0, 0]", "z")
+    assert coordinate_names(vi.from_log_density(lambda z: -0.5 * jnp.sum(z**2), dim=1)) == ("z[0]",)

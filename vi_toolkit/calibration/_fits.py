@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vi_toolkit._types import Key, Params, Vector
+from vi_toolkit._types import Key, Params, Vector, numpy_generator
 from vi_toolkit.algorithms import Method
 from vi_toolkit.calibration._model import Model, Values, check_simulated, first_target, simulate, with_values
 from vi_toolkit.fit import default_method, fit
@@ -116,7 +116,7 @@ def _fit_one(key: Key, work: Work, target: Target, chunk: Values, number: int) -
         fitted.method, fitted.target, fitted.params, truth, key_draws,
         num_draws=work.num_draws, sites=work.sites, joint=work.joint,
     )  # fmt: skip
-    ties = np.random.default_rng(np.asarray(jax.random.key_data(key_draws)))
+    ties = numpy_generator(key_draws)
     names = [*(work.sites or truth), *(name for name in (LIKELIHOOD, DENSITY) if name in ranks)]
     pit = {name: _pit(ranks[name], work.num_draws, ties) for name in names}
     return _Found(pit, fitted.status.name, None)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import Distribution
@@ -15,7 +14,7 @@ from numpyro.handlers import block, seed
 from numpyro.infer.util import log_density
 
 from vi_toolkit._checks import check_key, check_positive_int, describe
-from vi_toolkit._types import Draws, Key, Scalar, Vector
+from vi_toolkit._types import Draws, Key, Scalar, Vector, numpy_generator
 from vi_toolkit.targets import Target
 
 Sampler = Callable[[np.random.Generator, int], np.ndarray]  # (source of randomness, number of draws) -> (draws, dim)
@@ -151,7 +150,7 @@ class ExactPosterior:
 def check_draw_request(key: Any, num_draws: Any) -> tuple[np.random.Generator, int]:
     """NumPy's generator for a JAX key, and a number of draws; both checked."""
     check_key(key)
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    generator = numpy_generator(key)
     return generator, check_positive_int(num_draws, "num_draws")
 
 

@@ -9,9 +9,8 @@ import jax
 import numpy as np
 
 from vi_toolkit._start import NUM_STARTS
-from vi_toolkit._types import Key
+from vi_toolkit._types import Key, raw_key
 from vi_toolkit.algorithms import Method
-from vi_toolkit.preflight._look import raw
 from vi_toolkit.programs import QUICK_TO_COMPILE, Purpose, begin_program, stream
 from vi_toolkit.targets import Target
 
@@ -26,7 +25,7 @@ def begins_by_itself(method: Method | None) -> bool:
 
 def faults_of_first_draws(key: Key, target: Target, method: Method) -> tuple[list[str], list[str]]:
     """Errors where none of the first draws will do, warnings where some will not."""
-    data, kind = raw(key)
+    data, kind = raw_key(key)
     nowhere = np.zeros((NUM_STARTS, target.dim), jax.dtypes.canonicalize_dtype(float))
     guide_key = stream(data, Purpose.GUIDE)
     _, params, _ = begin_program(method, target, guide_key, nowhere, kind)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from vi_toolkit._start import NUM_STARTS
-from vi_toolkit._types import Key
+from vi_toolkit._types import Key, raw_key
 from vi_toolkit.programs import QUICK_TO_COMPILE, Purpose, prior_draws, stream
 from vi_toolkit.targets import Target
 from vi_toolkit.windows import NEARER
@@ -52,7 +52,7 @@ def look_around(key: Key, target: Target) -> Look:
 
     Where none is finite, the model's prior is asked for points, and then points nearer to the origin.
     """
-    data, kind = raw(key)
+    data, kind = raw_key(key)
     generator = np.random.default_rng(stream(data, Purpose.CANDIDATES))
     points = generator.uniform(-2, 2, (num_looks(target.dim), target.dim))
     look = look_at(target, points)
@@ -67,11 +67,19 @@ def look_around(key: Key, target: Target) -> Look:
     return look
 
 
-def raw(key: Key) -> tuple[np.ndarray, str]:
-    """A key's data on the host, and its kind."""
-    is_typed = jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key)
-    kind = str(jax.random.key_impl(key)) if is_typed else "threefry2x32"
-    return np.asarray(jax.random.key_data(key) if is_typed else key), kind
+def why_no_gradient(target: Target) -> str | None:
+    """Why JAX cannot differentiate a log density backwards, in words, or None where it can; nothing is computed."""
+    point = jax.ShapeDtypeStruct((target.dim,), jax.dtypes.canonicalize_dtype(float))
+    try:
+        jax.eval_shape(jax.grad(target.log_density), point)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        return (
+            "target: expected a log density with reverse-mode derivatives, and JAX could not take them. Write loops "
+            "with jax.lax.scan, or with jax.lax.fori_loop and bounds that are plain numbers, and not with "
+            "jax.lax.while_loop; give a function of another library a jax.custom_vjp. "
+            f"JAX said: {type(error).__name__}: {error}"
+        )
+    return None
 
 
 @partial(jax.jit, compiler_options=QUICK_TO_COMPILE)

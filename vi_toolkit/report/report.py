@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from vi_toolkit._checks import check_instance, check_key, describe
-from vi_toolkit._types import Key
+from vi_toolkit._types import Key, typed_key
 from vi_toolkit.compare import Comparison
 from vi_toolkit.diagnostics import Diagnosis, diagnose
 from vi_toolkit.exact.posterior import ExactPosterior
@@ -147,7 +146,7 @@ def _check_folder(path: str | Path) -> None:
 
 def _own_key(fit: Fit) -> Key:
     point = fit.checkpoint
-    return jax.random.fold_in(jax.random.wrap_key_data(jnp.asarray(point.key), impl=point.key_kind), OWN)
+    return jax.random.fold_in(typed_key(point.key, point.key_kind), OWN)
 
 
 def _write(path: str | Path, page: str) -> Path:

@@ -43,7 +43,7 @@ def sites_of(target: Target) -> tuple[Site, ...]:
 
 def entries_of(site: Site) -> list[str]:
     """The names of the coordinates of one site."""
-    if site.stop - site.start == 1 and site.unconstrained_shape in ((), (1,)) and site.name != "z":
+    if site.unconstrained_shape == () or (site.unconstrained_shape == (1,) and site.name != "z"):
         return [site.name]
     places = itertools.product(*(range(n) for n in site.unconstrained_shape))
     return [f"{site.name}[{', '.join(map(str, place))}]" for place in places]

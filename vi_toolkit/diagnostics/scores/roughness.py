@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from vi_toolkit._checks import check_instance, check_key
-from vi_toolkit._types import Key
+from vi_toolkit._types import Key, numpy_generator
 from vi_toolkit.diagnostics.scores._scores import score
 from vi_toolkit.diagnostics.scores.stein_test import scores_of
 from vi_toolkit.fit import Fit
@@ -52,7 +51,7 @@ def roughness(key: Key, fit: Fit, draws: Any) -> float:
     draws = np.asarray(draws, np.float64)
     points = np.resize(draws, (SCORED, draws.shape[1]))  # one shape, one program
     gradients = scores_of(fit, points).p[:POINTS]
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    generator = numpy_generator(key)
     directions = STEP * draws.std(axis=0) * generator.standard_normal((POINTS, draws.shape[1])) / draws.shape[1] ** 0.5
     ends = np.concatenate([points[:POINTS] + directions, points[:POINTS] - directions])
     ahead, behind = np.split(score(fit, ends).log_p, 2)

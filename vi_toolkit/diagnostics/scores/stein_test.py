@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vi_toolkit._checks import check_key, check_positive_int, describe
-from vi_toolkit._types import Key
+from vi_toolkit._types import Key, numpy_generator
 from vi_toolkit.algorithms import Method
 from vi_toolkit.diagnostics.weights.evidence import Estimate, mean_and_error
 from vi_toolkit.fit import Fit
@@ -113,7 +113,7 @@ def stein_test(key: Key, draws: Any, scores: Any, *, max_draws: int = MAX_DRAWS)
     pairs = _stein_kernel(*_whitened(points, at))
     np.fill_diagonal(pairs, 0.0)
     found = pairs.sum() / (count * (count - 1))
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    generator = numpy_generator(key)
     shares = generator.multinomial(count, np.full(count, 1.0 / count), size=NUM_BOOTSTRAPS) / count - 1.0 / count
     null = np.sum((shares @ pairs) * shares, axis=1)
     p_value = (1 + (null >= found).sum()) / (1 + NUM_BOOTSTRAPS)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from vi_toolkit._start import Climb
-from vi_toolkit._types import Draws, Key, Scalar, Vector
+from vi_toolkit._types import Draws, Key, Scalar, Vector, numpy_generator
 from vi_toolkit.algorithms._party import climb_together
 from vi_toolkit.programs import QUICK_TO_COMPILE
 from vi_toolkit.sources._temper import temper
@@ -57,7 +57,7 @@ def scattered(key: Key, target: Target, draws: np.ndarray) -> np.ndarray:
     stands out; and particles led in from a wide start, which come to regions by their mass rather than by their pull.
     """
     center, scale = np.median(draws, axis=0), spread_of(draws)
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    rng = numpy_generator(key)
     size = (EACH, draws.shape[1])
     far = [center + reach * scale * rng.standard_normal(size) for reach in REACHES]
     wide = [rng.uniform(-width, width, size) for width in WIDE]

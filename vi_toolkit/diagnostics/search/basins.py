@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vi_toolkit._types import Key
+from vi_toolkit._types import Key, numpy_generator
 from vi_toolkit.diagnostics.moments import Measured
 from vi_toolkit.diagnostics.scores._scores import Scores, score
 from vi_toolkit.diagnostics.search._climbs import Tops, climb_from, scattered, spread_of
@@ -166,7 +165,7 @@ def find_basins(key: Key, fit: Fit, scores: Scores) -> Basins | None:
         return None
     scale = spread_of(draws)
     tops = [about_top(z, c, scale) for z, c in zip(places.points, places.curvatures, strict=True)]
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    rng = numpy_generator(key)
     about_q = [about_draws(draws), *(about_draws(draws, wider=wider) for wider in FARTHER)]
     search = Search(scores, len(draws)).look(rng, fit, [*about_q, *tops], EACH)
     smoothed = search.weigh()

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from vi_toolkit._types import Key, Vector
+from vi_toolkit._types import Key, Vector, numpy_generator
 from vi_toolkit.targets import Target
 
 MOST_COLUMNS = 200  # coordinates that are looked at, evenly over the flat vector
@@ -72,7 +72,7 @@ def curvatures(key: Key, target: Target, draws: np.ndarray, log_weights: np.ndar
     scale = np.where(scale > 0, scale, 1.0)
     finite = np.flatnonzero(np.isfinite(log_weights) & np.isfinite(draws).all(axis=1))
     wanted = num_points(len(columns))
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    generator = numpy_generator(key)
     chosen = generator.choice(finite, wanted, replace=len(finite) < wanted) if len(finite) else finite
     points = draws[chosen]
     if not len(points):
