@@ -20,14 +20,15 @@ SAID = {
 KHAT_LIMIT = 0.7
 TITLES = {
     "settled_on": "The cases by which the rules were settled",
-    "held_out": "Cases held out: other seeds, posteriors and faults, run once the rules stood",
+    "held_out": "Cases held out: other seeds, posteriors and faults, run when the rules stood",
 }
 INTRODUCTION = """\
 # How often the verdict is wrong
 
 Written by `make verdicts`. Every fit is of a posterior that is known, and `vi.diagnose` judges it
 without being shown that posterior. A fit is right in truth where no mean is off by more than {mean} posterior
-standard deviations and no standard deviation by more than {sd:.0%}. *False good*: called good and not right, or usable
+standard deviations and no standard deviation by more than {sd:.0%}, of the coordinates of R^dim and of the model's own
+sites. *False good*: called good and not right, or usable
 after reweighting and still not right after `vi.reweight`. *False alarm*: right, and not trusted or refused. Beside it
 NumPyro's `psis_diagnostic` (1,000 draws, as documented) with the limit 0.7; its *false good* are fits that pass and are
 wrong both as they are and after reweighting, its *false alarms* fits that are right and fail.

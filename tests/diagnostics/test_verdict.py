@@ -225,8 +225,8 @@ def searched(khat: float = 0.1, mean: float = 0.0, mass: float | None = None, le
         (searched(), {"khat": 0.8}, "means", "GOOD"),  # where q's own weights are too uneven, the search tells
         (searched(mean=0.2), {"khat": 0.8}, "means", "NOT_TRUSTED"),
         (searched(), {"khat": 0.8}, "tails", "CANNOT_TELL"),
-        (searched(beyond=Estimate(0.012, 0.001)), {"khat": 0.8}, "tails", "NOT_TRUSTED"),
-        (searched(beyond=Estimate(0.009, 0.001)), {"khat": 0.8}, "tails", "NOT_TRUSTED"),
+        (searched(beyond=Estimate(0.022, 0.001)), {"khat": 0.8}, "tails", "CANNOT_TELL"),
+        (searched(beyond=Estimate(0.024, 0.001)), {"khat": 0.8}, "tails", "NOT_TRUSTED"),
         (searched(), {"khat": 0.8, "num_zero": 1}, "tails", "NOT_TRUSTED"),
         (searched(left=0.08), {"moves": distances(mean=0.2)}, "means", "USABLE_AFTER_REWEIGHTING"),
         (searched(left=0.0995), {"moves": distances(mean=0.2)}, "means", "NOT_TRUSTED"),
@@ -256,7 +256,9 @@ def test_where_there_is_no_posterior_nothing_is_trusted():
         ({"khat": 0.6, "khat_se": 0.06}, False),
         ({"khat": 0.6, "khat_se": 0.04}, True),
         ({"khat": 0.9, "khat_se": 0.09}, True),
-        ({"khat": np.inf}, True),
+        ({"khat": np.inf}, False),  # too few draws to tell by
+        ({"khat": -np.inf}, True),
+        ({"khat": np.inf, "num_bad": 1}, True),
         ({"num_bad": 1, "khat_se": 1.0}, True),
         ({"moves": distances(mean=0.099)}, False),
         ({"moves": distances(spread=0.11, se=0.01)}, False),

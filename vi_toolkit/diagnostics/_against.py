@@ -9,7 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from vi_toolkit._types import Key
-from vi_toolkit.diagnostics.moments import Measured, Moments, log_sd_ratios, mean_errors, moments_of_draws
+from vi_toolkit.diagnostics.moments import (
+    Measured,
+    Moments,
+    log_sd_ratios,
+    mean_errors,
+    moments_of,
+    moments_of_draws,
+)
 from vi_toolkit.diagnostics.scores._scores import Scores, score
 from vi_toolkit.diagnostics.search.modes import masses_of_shares
 from vi_toolkit.diagnostics.verdict import Distances
@@ -19,6 +26,7 @@ from vi_toolkit.diagnostics.weights.evidence import Estimate
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.fit import Fit
 from vi_toolkit.targets.target import log_densities
+from vi_toolkit.targets.values import OwnValues
 
 NUM_COMPARED = 64  # draws at which the two log densities are held against each other
 
@@ -36,9 +44,15 @@ class Against:
 
 
 def hold_against(
-    key: Key, fit: Fit, scores: Scores, q: Moments, log_weights: np.ndarray, reference: ExactPosterior, num_draws: int
+    key: Key,
+    fit: Fit,
+    scores: Scores,
+    log_weights: np.ndarray,
+    reference: ExactPosterior,
+    num_draws: int,
+    own: OwnValues | None = None,
 ) -> Against:
-    """``scores`` at draws of q, ``q`` its moments, ``log_weights`` the smoothed weights of the draws.
+    """``scores`` at draws of q, ``log_weights`` their smoothed weights, ``own`` what has means and spreads beside z.
 
     A reference that can be drawn from is asked for ``num_draws`` draws.
     """
@@ -46,7 +60,10 @@ def hold_against(
     draws = reference.draws if chained else reference.sample(key, num_draws)
     at_p = score(fit, draws)
     evidence = _log_evidence(fit, scores, at_p, reference)
-    p = _moments(reference, at_p.draws)
+    q, p, corrected = moments_of(fit.posterior, scores.draws), _moments(reference, at_p.draws), scores.draws
+    if own is not None:
+        q, corrected = q.and_of(own.at(scores.draws)), own.beside(scores.draws)
+        p = None if p is None else p.and_of(own.at(at_p.draws), correlated=chained)
     masses, reference_masses, modes, reweighted_modes = _masses(scores.draws, at_p.draws, log_weights, reference)
     return Against(
         log_evidence=evidence,
@@ -55,7 +72,7 @@ def hold_against(
         masses=masses,
         reference_masses=reference_masses,
         measured=_distances(q, p, modes),
-        reweighted=_distances(moments_of_draws(scores.draws, log_weights), p, reweighted_modes),
+        reweighted=_distances(moments_of_draws(corrected, log_weights), p, reweighted_modes),
         log_weights_p=at_p.log_weights,
     )
 
@@ -105,7 +122,7 @@ def _moments(reference: ExactPosterior, draws: np.ndarray) -> Moments | None:
 def _distances(q: Moments, p: Moments | None, modes: Measured | None) -> Distances:
     if p is None:
         return Distances(modes=modes)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         return Distances(
             means=mean_errors(q.mean, p.mean, p.sd, np.hypot(q.mean_se, p.mean_se)),
             spreads=log_sd_ratios(q.sd, p.sd, np.hypot(q.log_sd_se, p.log_sd_se)),

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from vi_toolkit._types import Key
+from vi_toolkit.diagnostics.convergence.agreement import Agreement, agreement_of_runs
 from vi_toolkit.diagnostics.convergence.convergence import Convergence, find_convergence
 from vi_toolkit.diagnostics.scores._scores import Scores
 from vi_toolkit.diagnostics.scores.roughness import SCORED, roughness
@@ -40,6 +41,7 @@ class Explanation(NamedTuple):
     convergence: Convergence
     roughness: float
     no_posterior: tuple[str, ...]
+    agreement: Agreement | None  # of the runs within it
 
 
 def numbers(fit: Fit, scores: Scores, at_p: np.ndarray | None, correlated: bool) -> Numbers:
@@ -60,7 +62,8 @@ def explain(key: Key, fit: Fit, scores: Scores) -> Explanation | None:
     shape = find_shape(keys[1], fit, scores.draws, scores.log_weights)
     rough = roughness(keys[3], fit, scores.draws)
     lost = without_a_posterior(fit.target, scores.draws[:ON_RAYS], scores.log_p[:ON_RAYS])
-    return Explanation(stein, fisher, shape, find_convergence(keys[2], fit), rough, tuple(lost))
+    agreed = agreement_of_runs(jax.random.fold_in(keys[2], 1), fit)
+    return Explanation(stein, fisher, shape, find_convergence(keys[2], fit), rough, tuple(lost), agreed)
 
 
 def _by_scores(key: Key, fit: Fit, draws: np.ndarray) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vi_toolkit.diagnostics._details import Explanation
+from vi_toolkit.diagnostics._limits import FAR_OUT
 from vi_toolkit.diagnostics.convergence.convergence import Convergence, Motion
 from vi_toolkit.diagnostics.moments import (
     Measured,
@@ -24,20 +25,20 @@ from vi_toolkit.diagnostics.weights.evidence import Estimate, effective_draws, e
 from vi_toolkit.diagnostics.weights.khat_error import khat_error
 from vi_toolkit.diagnostics.weights.psis import Smoothed, smooth
 from vi_toolkit.fit import Fit
+from vi_toolkit.targets.values import OwnValues
 from vi_toolkit.windows import Status
 
-FAR_OUT = 0.01  # of q, where its density is lowest
 WORTH_A_WORD = 0.05  # nats to be gained for sure, from which a fit that ended is said to move still
 
 
 def gather(
-    fit: Fit, scores: Scores, basins: Basins | None, explanation: Explanation | None
+    fit: Fit, own: OwnValues, scores: Scores, basins: Basins | None, explanation: Explanation | None
 ) -> tuple[Evidence, Smoothed]:
-    """The evidence, and q's smoothed weights."""
+    """The evidence, and q's smoothed weights. Means and spreads are of the coordinates, then of the own values."""
     log_weights = scores.log_weights
     smoothed = smooth(log_weights, rounding=scores.rounding)
     bound, evidence = elbo(log_weights), log_evidence(log_weights)
-    means, spreads = reweighting_moves(scores.draws, smoothed.log_weights)
+    means, spreads = reweighting_moves(own.beside(scores.draws), smoothed.log_weights)
     moving = explanation is not None and _still_moves(explanation.convergence)
     found = Evidence(
         converged=fit.status is Status.CONVERGED and not moving,
@@ -53,7 +54,7 @@ def gather(
         moves=Distances(means, spreads),
         rough=explanation is not None and explanation.roughness > ROUGH,
         no_posterior=() if explanation is None else explanation.no_posterior,
-        searched=None if basins is None else _searched(fit, scores, smoothed, basins),
+        searched=None if basins is None else _searched(fit, own, scores, smoothed, basins),
     )
     return found, smoothed
 
@@ -70,11 +71,12 @@ def _gap(bound: Estimate, evidence: Estimate) -> Estimate:
     return Estimate(evidence.value - bound.value, float(np.hypot(bound.se, evidence.se)))
 
 
-def _searched(fit: Fit, scores: Scores, smoothed: Smoothed, basins: Basins) -> Searched:
-    p = moments_of_draws(basins.draws, basins.log_weights)
-    corrected = moments_of_draws(scores.draws, smoothed.log_weights)
+def _searched(fit: Fit, own: OwnValues, scores: Scores, smoothed: Smoothed, basins: Basins) -> Searched:
+    p = moments_of_draws(own.beside(basins.draws), basins.log_weights)
+    corrected = moments_of_draws(own.beside(scores.draws), smoothed.log_weights)
+    q = moments_of(fit.posterior, scores.draws).and_of(own.at(scores.draws))
     inside = basins.shares(scores.draws)
-    moves = _to(moments_of(fit.posterior, scores.draws), p, masses_of_shares(inside), basins.mass)
+    moves = _to(q, p, masses_of_shares(inside), basins.mass)
     left = _to(corrected, p, masses_of_shares(inside, smoothed.log_weights), basins.mass)
     words = tuple(basins.words(k) for k in basins.missed)
     return Searched(basins.khat, moves, left, words, _beyond(scores, basins))
@@ -84,7 +86,8 @@ def _beyond(scores: Scores, basins: Basins) -> Estimate:
     """P(log q < its quantile under q) less what q has there."""
     inside = basins.log_q >= np.quantile(scores.log_q, FAR_OUT)
     outside = masses_of_shares(~inside[:, None], basins.log_weights)
-    return Estimate(float(outside.values[0]) - FAR_OUT, float(outside.ses[0]))
+    of_quantile = np.sqrt(FAR_OUT * (1 - FAR_OUT) / len(scores.log_q))
+    return Estimate(float(outside.values[0]) - FAR_OUT, float(np.hypot(outside.ses[0], of_quantile)))
 
 
 def _to(q: Moments, p: Moments, masses: Measured, mass: Measured) -> Distances:

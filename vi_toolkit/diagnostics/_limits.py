@@ -10,4 +10,5 @@ MASS_LIMIT = 0.02  # of the mass at a mode
 SEARCH_MASS_LIMIT = 0.05  # of the mass at a mode, where a search has estimated it
 GAP_LIMIT = 0.5  # nats of D(q||p): a q of the right mean and spread but the wrong shape
 NUM_SES = 2.0  # an error counts for what is left of it after so many standard errors
-TAIL_LIMIT = 0.01  # of the mass of p, more than q has where its density is lowest
+FAR_OUT = 0.05  # of the mass of q, where its density is lowest
+TAIL_LIMIT = 0.025  # of the mass of p, more than q has there

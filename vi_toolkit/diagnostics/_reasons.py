@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vi_toolkit.diagnostics._limits import GAP_LIMIT, KHAT_USABLE
+from vi_toolkit.diagnostics._limits import FAR_OUT, GAP_LIMIT, KHAT_USABLE
+from vi_toolkit.diagnostics._sentence import percent
 from vi_toolkit.diagnostics.moments import Measured
 from vi_toolkit.diagnostics.search.basins import Basins
 from vi_toolkit.diagnostics.verdict import Distances, Evidence, Verdict
@@ -90,7 +91,11 @@ def _tails(evidence: Evidence) -> str:
         parts.append(f"{evidence.num_zero} draws lie where the posterior is zero")
     if evidence.num_bad:
         parts.append(f"{evidence.num_bad} draws have no usable log density")
-    return ", ".join(parts)
+    searched, said = evidence.searched, ", ".join(parts)
+    if searched is None or not searched.conclusive or not np.isfinite(searched.beyond.value):
+        return said
+    inside = 1 - FAR_OUT - searched.beyond.value
+    return f"{said}; where q is densest, the region with {percent(1 - FAR_OUT)} of it holds {percent(inside)} of p"
 
 
 def _modes(evidence: Evidence, basins: Basins | None) -> str:

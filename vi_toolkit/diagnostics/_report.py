@@ -19,12 +19,13 @@ from vi_toolkit.diagnostics.verdict import Evidence
 from vi_toolkit.diagnostics.weights.evidence import elbo, log_evidence
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.fit import Fit
-from vi_toolkit.targets.coordinates import coordinate_names
+from vi_toolkit.targets.values import OwnValues
 
 
 class Found(NamedTuple):
     """All that a diagnosis is made of."""
 
+    own: OwnValues
     scores: Scores
     evidence: Evidence
     basins: Basins | None
@@ -57,7 +58,7 @@ def report(fit: Fit, found: Found) -> Diagnosis:
         verdict=judgement.verdict,
         verdicts=judgement.verdicts,
         sentence=judgement.sentence,
-        reasons=reasons(judgement.verdicts, evidence, found.basins, coordinate_names(fit.target)),
+        reasons=reasons(judgement.verdicts, evidence, found.basins, (*found.own.coordinates, *found.own.names)),
         advice=advice(judgement, evidence, found.basins, fit, shape),
         warnings=fit.warnings,
         reference=None if found.reference is None else found.reference.name,
@@ -66,12 +67,12 @@ def report(fit: Fit, found: Found) -> Diagnosis:
         log_weights=scores.log_weights,
         **known._asdict(),
         **({} if explanation is None else explanation._asdict()),
-        **(_reference_fields(against) if against else {}),
+        **(_reference_fields(against, fit.target.dim) if against else {}),
     )
 
 
-def _reference_fields(against: Against) -> dict[str, Any]:
-    means, spreads = against.measured.means, against.measured.spreads
+def _reference_fields(against: Against, dim: int) -> dict[str, Any]:
+    means, spreads = (_first(measured, dim) for measured in (against.measured.means, against.measured.spreads))
     return {
         "reference_log_evidence": against.log_evidence.value,
         "reference_log_evidence_se": against.log_evidence.se,
@@ -80,13 +81,18 @@ def _reference_fields(against: Against) -> dict[str, Any]:
         "forward_kl": against.forward_kl.value,
         "forward_kl_se": against.forward_kl.se,
         "mean_error": _largest(means),
-        "mean_errors": means.values if means else None,
+        "mean_errors": means,
         "log_sd_ratio": _largest(spreads),
-        "log_sd_ratios": spreads.values if spreads else None,
+        "log_sd_ratios": spreads,
         "mode_masses": against.masses.values if against.masses else None,
         "reference_mode_masses": against.reference_masses.values if against.reference_masses else None,
     }
 
 
-def _largest(measured: Measured | None) -> float | None:
-    return float(np.max(np.abs(measured.values))) if measured else None
+def _first(measured: Measured | None, dim: int) -> np.ndarray | None:
+    """The errors of the coordinates."""
+    return None if measured is None else measured.values[:dim]
+
+
+def _largest(errors: np.ndarray | None) -> float | None:
+    return None if errors is None else float(np.max(np.abs(errors)))

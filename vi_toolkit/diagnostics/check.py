@@ -12,12 +12,11 @@ from vi_toolkit._checks import check_instance, check_key, check_positive, check_
 from vi_toolkit._types import Key
 from vi_toolkit.diagnostics._against import Against, hold_against
 from vi_toolkit.diagnostics.diagnose import check_reference
-from vi_toolkit.diagnostics.moments import moments_of
 from vi_toolkit.diagnostics.scores._scores import draw_and_score
 from vi_toolkit.diagnostics.weights.psis import MIN_DRAWS, smooth
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.fit import Fit
-from vi_toolkit.targets import Target
+from vi_toolkit.targets.coordinates import coordinate_names
 
 NUM_SES = 3.0
 PASS, FAIL, CANNOT_TELL = "pass", "fail", "cannot tell"
@@ -136,14 +135,14 @@ def check(
     key_q, key_p = jax.random.split(key)
     scores = draw_and_score(key_q, fit, num_draws)
     log_weights = smooth(scores.log_weights, rounding=scores.rounding).log_weights
-    against = hold_against(key_p, fit, scores, moments_of(fit.posterior, scores.draws), log_weights, exact, num_draws)
+    against = hold_against(key_p, fit, scores, log_weights, exact, num_draws)
     rows = _rows(against, coordinate_names(fit.target), tolerances)
     columns = ["quantity", "of", "error", "se", "tolerance", "result"]
     return Check(pd.DataFrame([_judged(*row) for row in rows], columns=columns), f"{exact.name} ({exact.how})")
 
 
 def _rows(
-    against: Against, names: list[str], tolerances: Tolerances
+    against: Against, names: tuple[str, ...], tolerances: Tolerances
 ) -> list[tuple[str, str, float, float, float | None]]:
     """Quantity, of what, error, standard error, tolerance."""
     measured = against.measured
@@ -174,12 +173,3 @@ def _judged(
     margin = NUM_SES * se
     result = PASS if abs(error) + margin <= tolerance else FAIL if abs(error) - margin > tolerance else CANNOT_TELL
     return quantity, of, error, se, tolerance, result
-
-
-def coordinate_names(target: Target) -> list[str]:
-    """The unconstrained coordinates in the order of the flat vector: "beta[0]", "beta[1]", "variance"."""
-    names = []
-    for site in target.sites:
-        places = np.ndindex(site.unconstrained_shape)
-        names += [f"{site.name}[{', '.join(map(str, place))}]" if place else site.name for place in places]
-    return names

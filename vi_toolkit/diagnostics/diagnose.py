@@ -8,19 +8,19 @@ from typing import Any
 import jax
 
 from vi_toolkit._checks import check_instance, check_key, check_positive_int
-from vi_toolkit._types import Key
+from vi_toolkit._types import Key, typed_key
 from vi_toolkit.diagnostics._against import hold_against
 from vi_toolkit.diagnostics._details import explain as explain_fit
 from vi_toolkit.diagnostics._gather import gather
 from vi_toolkit.diagnostics._report import Found, report
 from vi_toolkit.diagnostics.diagnosis import Diagnosis
 from vi_toolkit.diagnostics.judge import settled
-from vi_toolkit.diagnostics.moments import moments_of
 from vi_toolkit.diagnostics.scores._scores import draw_and_score, joined
 from vi_toolkit.diagnostics.search.basins import find_basins
 from vi_toolkit.diagnostics.weights.psis import MIN_DRAWS
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.fit import Fit
+from vi_toolkit.targets.values import own_values
 
 MOST_TIMES = 8  # as many draws as were asked for, until the verdict is clear
 
@@ -87,26 +87,26 @@ def diagnose(
         raise ValueError(f"num_draws: expected at least {MIN_DRAWS}, to fit the tail of the weights, got {num_draws}.")
     if reference is not None:
         check_reference(reference, fit)
-    key_q, key_p, key_search, key_explain = jax.random.split(_typed(key), 4)
+    key_q, key_p, key_search, key_explain = jax.random.split(typed_key(key), 4)
     scores = draw_and_score(key_q, fit, num_draws)
     basins = find_basins(key_search, fit, scores) if search else None
     explanation = explain_fit(key_explain, fit, scores) if explain else None
-    evidence, smoothed = gather(fit, scores, basins, explanation)
+    own = own_values(fit.target)
+    evidence, smoothed = gather(fit, own, scores, basins, explanation)
     times = 1
     while times < MOST_TIMES and not settled(evidence):
         for time in range(times, 2 * times):
             scores = joined(scores, draw_and_score(jax.random.fold_in(key_q, time), fit, num_draws))
         times *= 2
-        evidence, smoothed = gather(fit, scores, basins, explanation)
+        evidence, smoothed = gather(fit, own, scores, basins, explanation)
     against = None
     if reference is not None:
-        q = moments_of(fit.posterior, scores.draws)
-        against = hold_against(key_p, fit, scores, q, smoothed.log_weights, reference, num_draws)
+        against = hold_against(key_p, fit, scores, smoothed.log_weights, reference, num_draws, own)
         evidence = replace(
             evidence, reverse_kl=against.reverse_kl, measured=against.measured, reweighted=against.reweighted,
             forward_kl=against.forward_kl,
         )  # fmt: skip
-    return report(fit, Found(scores, evidence, basins, explanation, against, reference))
+    return report(fit, Found(own, scores, evidence, basins, explanation, against, reference))
 
 
 def check_reference(reference: Any, fit: Fit, name: str = "reference") -> None:
@@ -117,8 +117,3 @@ def check_reference(reference: Any, fit: Fit, name: str = "reference") -> None:
             f"{name}: expected one of dim {fit.target.dim}, that of the fit's target, got {reference.dim} "
             f"({reference.name})."
         )
-
-
-def _typed(key: Key) -> Key:
-    """A key of the new kind, whichever was given."""
-    return key if jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)

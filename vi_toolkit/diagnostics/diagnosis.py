@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vi_toolkit.diagnostics._sentence import percent
+from vi_toolkit.diagnostics.convergence.agreement import Agreement
 from vi_toolkit.diagnostics.convergence.convergence import Convergence
 from vi_toolkit.diagnostics.scores.stein_test import SteinTest
 from vi_toolkit.diagnostics.search.basins import Basins
@@ -61,6 +62,7 @@ class Diagnosis:
         roughness: how far the log density is from following its own gradient, as a share; see
             `vi.diagnostics.roughness`.
         no_posterior: signs that there is no posterior to approximate, in words.
+        agreement: R-hat across the runs of a fit by `vi.restarts`, each run a chain; None for other fits.
         draws: of q, (num_draws, dim).
         log_weights: log p~ - log q at these draws, (num_draws,).
 
@@ -110,6 +112,7 @@ class Diagnosis:
     convergence: Convergence | None = field(default=None, repr=False)
     roughness: float | None = field(default=None, repr=False)
     no_posterior: tuple[str, ...] = field(default=(), repr=False)
+    agreement: Agreement | None = field(default=None, repr=False)
     draws: np.ndarray | None = field(default=None, repr=False)
     log_weights: np.ndarray | None = field(default=None, repr=False)
 
@@ -129,7 +132,7 @@ class Diagnosis:
         return "\n".join([*table, "", *said, *(f"Next: {advice}" for advice in self.advice)])
 
     def _bound_rows(self) -> list[tuple[str, str]]:
-        """The lines on bounds, the search, Stein's test and the optimisation, where there are any."""
+        """The lines on bounds, Stein's test, the optimisation and its restarts, where there are any."""
         rows = []
         if self.bracket is not None and self.bracket.cubo is not None:
             rows.append(("CUBO, an upper bound", _with_error(*self.bracket.cubo)))
@@ -137,6 +140,8 @@ class Diagnosis:
             rows.append(("Stein's test of q's draws", f"p = {self.stein.p_value:.2g}"))
         if self.convergence is not None:
             rows.append(("optimisation", self.convergence.sentence))
+        if self.agreement is not None:
+            rows.append(("restarts", self.agreement.sentence))
         return rows
 
     def _reference_rows(self) -> list[tuple[str, str]]:

@@ -30,9 +30,10 @@ def judge(evidence: Evidence) -> Judgement:
 
     - ``tails``: good where k-hat < 0.5 and D(q||p) is not above 0.5 nats (k-hat cannot see a q that is far too wide,
       this can) and no draw of q lies where p is zero; usable after reweighting where k-hat < 0.7; else not to be
-      trusted. With k-hat of 0.7 or more they cannot be told, rather, where the weights are nearly all alike (95 % of
-      the draws effective, D(q||p) at most 0.05 nats) and so have little to show in their tail, or where a search has
-      seen that p has at most 1 % more than q where q has its outermost 1 %.
+      trusted. With k-hat of 0.7 or more they cannot be told, rather, where a search has seen that q's region
+      of highest density with 95 % of q holds at least 92.5 % of p, or, unless it has seen that it holds less, where the
+      weights are nearly all alike (95 % of the draws effective, D(q||p) at most 0.05 nats) and so have little to show
+      in their tail.
     - ``means``, ``spreads`` without a reference: by how far the weights move q's means, in standard deviations, and log
       standard deviations, where k-hat < 0.7 or the weights are nearly all alike; and by how far the search's own draws
       move them, where its k-hat < 0.7. Good where neither moves one by more than 0.1; usable after reweighting where
@@ -107,8 +108,10 @@ def judge(evidence: Evidence) -> Judgement:
 
 def settled(evidence: Evidence) -> bool:
     """Whether more draws would change nothing that a verdict goes by."""
-    if evidence.num_bad or not np.isfinite(evidence.khat):
+    if evidence.num_bad or evidence.khat == -np.inf:
         return True
+    if not np.isfinite(evidence.khat):  # too few draws to tell by
+        return False
     near = [abs(evidence.khat - limit) < NUM_SES * evidence.khat_se for limit in (KHAT_GOOD, KHAT_USABLE)]
     if any(near) and not evidence.nearly_even:
         return False
@@ -121,18 +124,23 @@ def settled(evidence: Evidence) -> bool:
 def _tails(evidence: Evidence) -> Verdict:
     gap, se = evidence.reverse_kl
     if not evidence.khat < KHAT_USABLE:
-        return _CANNOT_TELL if evidence.nearly_even or _hold(evidence) else _NOT_TRUSTED
+        return _CANNOT_TELL if _beyond(evidence) == "within" or _even_as_seen(evidence) else _NOT_TRUSTED
     wide = np.isnan(gap) or (gap > GAP_LIMIT and not gap - NUM_SES * se <= GAP_LIMIT)
     return _USABLE if evidence.khat >= KHAT_GOOD or wide or evidence.num_zero else _GOOD
 
 
-def _hold(evidence: Evidence) -> bool:
-    """Whether a search has seen that p has no more than a little mass where q has next to none."""
+def _even_as_seen(evidence: Evidence) -> bool:
+    """Whether the weights are nearly all alike, and a search has not seen more of p where q has little."""
+    return evidence.nearly_even and _beyond(evidence) != "beyond"
+
+
+def _beyond(evidence: Evidence) -> str:
+    """Whether a search has seen that p has but little more mass than q where q has little; "unknown" without one."""
     searched = evidence.searched
     if searched is None or not searched.conclusive or evidence.num_zero or evidence.num_bad:
-        return False
-    beyond, se = searched.beyond
-    return beyond + NUM_SES * se < TAIL_LIMIT
+        return "unknown"
+    more = np.maximum(searched.beyond.value, 0.0)
+    return _size(Measured(more, np.asarray(searched.beyond.se)), TAIL_LIMIT, strict=True)
 
 
 def _blind(of: Callable[[Distances], Measured | None], limit: float, evidence: Evidence) -> Verdict:

@@ -39,6 +39,11 @@ class Moments(NamedTuple):
     mean_se: np.ndarray
     log_sd_se: np.ndarray
 
+    def and_of(self, draws: Any, *, correlated: bool = False) -> Moments:
+        """These, followed by those of the columns of ``draws``, as `moments_of_draws` has them."""
+        more = moments_of_draws(draws, correlated=correlated)
+        return Moments(*(np.concatenate(pair) for pair in zip(self, more, strict=True)))
+
 
 def moments_of_draws(draws: Any, log_weights: Any = None, *, correlated: bool = False) -> Moments:
     """Means and sds of draws, (draws, ...), perhaps weighted by normalised log weights, (draws,).
@@ -69,14 +74,15 @@ def moments_of_draws(draws: Any, log_weights: Any = None, *, correlated: bool = 
     if len(draws) < 2:
         raise ValueError(f"draws: expected at least two draws along the first axis, got {describe(draws)}.")
     weights = _normalise(log_weights, len(draws)).reshape(-1, *[1] * (draws.ndim - 1))
-    mean = (weights * draws).sum(axis=0)
-    squares = (draws - mean) ** 2
-    variance = (weights * squares).sum(axis=0)
-    if correlated:
-        mean_se, variance_se = correlated_error(draws), correlated_error(squares)
-    else:
-        mean_se = np.sqrt((weights**2 * squares).sum(axis=0))
-        variance_se = np.sqrt((weights**2 * (squares - variance) ** 2).sum(axis=0))
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite draws have no moments: NaN
+        mean = (weights * draws).sum(axis=0)
+        squares = (draws - mean) ** 2
+        variance = (weights * squares).sum(axis=0)
+        if correlated:
+            mean_se, variance_se = correlated_error(draws), correlated_error(squares)
+        else:
+            mean_se = np.sqrt((weights**2 * squares).sum(axis=0))
+            variance_se = np.sqrt((weights**2 * (squares - variance) ** 2).sum(axis=0))
     found = (mean, np.sqrt(variance), mean_se, _half_ratio(variance_se, variance))
     return Moments(*map(np.asarray, found))  # for a site that is one number, sums are numbers too
 
@@ -164,7 +170,7 @@ def reweighting_moves(draws: Any, log_weights: Any) -> tuple[Measured, Measured]
     draws = np.asarray(draws, np.float64)
     plain, weighted = moments_of_draws(draws), moments_of_draws(draws, log_weights)
     weights, equal = _normalise(log_weights, len(draws))[:, None], 1.0 / len(draws)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         shift = (weighted.mean - plain.mean) / weighted.sd
         log_ratio = np.log(weighted.sd) - np.log(plain.sd)
         # What each draw adds to the four moments, and by the chain rule to the two results.

@@ -56,7 +56,7 @@ class Searched:
         moves: how far q's means, log sds and masses at the modes have to go to be those that the search found.
         left: how far q's reweighted draws still have to go.
         missed: in words, what q misses.
-        beyond: p's mass where q's density is so low that 1 % of q is there, less that 1 %.
+        beyond: p's mass where q's density is so low that 5 % of q is there, less that 5 %.
 
     Example:
         >>> from vi_toolkit import diagnostics

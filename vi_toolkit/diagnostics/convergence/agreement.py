@@ -93,6 +93,12 @@ def agreement(key: Key, fits: Fit | Sequence[Fit], *, num_draws: int = 1000) -> 
     return Agreement(rhat, len(runs), _words_of_agreement(rhat, len(runs), coordinate_names(target)))
 
 
+def agreement_of_runs(key: Key, fit: Fit) -> Agreement | None:
+    """That of the restarts of one fit; None where it has fewer than two that did not fail."""
+    several = isinstance(fit.method, Restarts) and len(_runs(fit)) > 1
+    return agreement(key, fit) if several else None
+
+
 def _runs(fits: Any) -> list[tuple[Method, Any]]:
     """The methods and parameters of the fits, or of the runs within one."""
     if isinstance(fits, Fit):
