@@ -395,3 +395,21 @@ def test_what_is_no_diagnosis_is_refused(fit, key):
         to_datatree(key, fit, diagnosis="good")
     with pytest.raises(ValueError, match="reference: expected one of dim 12"):
         to_datatree(key, fit, reference=exact.gaussian_mixture([1.0], [[0.0]], [[[1.0]]]))
+
+
+def test_restarts_are_chains_of_a_group_of_their_own(key):
+    two = vi.zoo.two_modes(separation=8.0, dim=1)
+    fit = vi.fit(jax.random.key(0), two.target, vi.restarts(vi.laplace(), 4))
+    tree = to_datatree(key, fit, num_draws=500)
+    places = np.asarray(fit.params["runs"]["location"])[:, 0]
+    assert sorted(np.unique(np.sign(places))) == [-1.0, 1.0]
+    draws = tree["restarts"]["z"]
+    assert draws.sizes["chain"] == 4
+    np.testing.assert_allclose(draws.mean("draw")[:, 0], places, atol=5 / np.sqrt(500))
+    np.testing.assert_allclose(draws.std("draw")[:, 0], 1.0, atol=0.15)
+    assert float(az.rhat(tree, group="restarts")["z"].max()) > 1.5
+    assert tree["posterior"].sizes["chain"] == 1
+
+
+def test_a_fit_of_one_run_has_no_restarts(fit, key):
+    assert "restarts" not in to_datatree(key, fit, num_draws=10)

@@ -285,3 +285,12 @@ def test_bad_input(change, error, words):
     given = {"key": jax.random.key(0), "fit": full_rank(gaussian().target, MEAN, COVARIANCE)} | change
     with pytest.raises(error, match=words):
         diagnose(given.pop("key"), given.pop("fit"), **given)
+
+
+def test_restarts_are_held_against_one_another(key):
+    two = vi.zoo.two_modes(separation=8.0, dim=1)
+    fit = vi.fit(jax.random.key(0), two.target, vi.restarts(vi.laplace(), 4))
+    found = vi.diagnose(key, fit, search=False)
+    assert found.agreement.rhat[0] > 1.5
+    assert "The 4 fits disagree" in str(found)
+    assert vi.diagnose(key, vi.fit(jax.random.key(0), two.target, vi.laplace()), search=False).agreement is None

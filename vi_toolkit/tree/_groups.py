@@ -53,6 +53,14 @@ def places_of_draws(target: Target, draws: Any, coords: Mapping[str, Any], dims:
     return _datasets(target, _places(target, jnp.asarray(draws, jnp.result_type(float))), coords, dims)
 
 
+def posterior_of_chains(target: Target, chains: Any, coords: Mapping[str, Any], dims: Dims) -> xr.Dataset:
+    """Draws on R^dim (chains, draws, dim) as a group like ``posterior``."""
+    import xarray as xr
+
+    each = [places_of_draws(target, draws, coords, dims)["posterior"] for draws in chains]
+    return xr.concat([one.assign_coords(chain=[k]) for k, one in enumerate(each)], "chain")
+
+
 def _places(target: Target, points: Any) -> Groups:
     """The sites at points (draws, dim) in the model's order, deterministic ones last, and the points themselves."""
     sites = constrain_draws(target, points)  # sorted by name

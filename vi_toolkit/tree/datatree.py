@@ -11,12 +11,13 @@ import numpy as np
 from vi_toolkit._checks import check_instance, check_key, check_positive_int
 from vi_toolkit._types import Key
 from vi_toolkit.diagnostics import Diagnosis
+from vi_toolkit.diagnostics.convergence.agreement import draws_of_runs
 from vi_toolkit.diagnostics.diagnose import check_reference
 from vi_toolkit.diagnostics.scores._scores import draw_and_score
 from vi_toolkit.exact.posterior import ExactPosterior
 from vi_toolkit.fit import Fit
 from vi_toolkit.targets.target import log_densities
-from vi_toolkit.tree._groups import Dims, places_of_draws, tree_of_draws
+from vi_toolkit.tree._groups import Dims, places_of_draws, posterior_of_chains, tree_of_draws
 from vi_toolkit.tree.course import course_of_fit, group_of_course
 from vi_toolkit.tree.known import group_of_diagnosis
 
@@ -45,6 +46,7 @@ def to_datatree(
     - ``log_likelihood``, ``observed_data``: where the target is a NumPyro model with data;
     - ``posterior_predictive``: with ``predictive``, the observed sites drawn anew, one data set for each draw of q, for
       ``arviz.plot_ppc_dist`` and its like; `vi.predictive_check` judges them;
+    - ``restarts``: for a fit by `vi.restarts`, draws of each run as a chain: ``arviz.rhat(tree, group="restarts")``;
     - ``fit``: the history, over ``step`` and ``window``, and as attributes how the fit came about: status, warnings,
       method, the model's source, the random key, versions; what is no text or number is JSON;
     - ``diagnosis``, and ``reference`` with ``unconstrained_reference``: where they are given. `vi.report` makes a page
@@ -98,6 +100,9 @@ def to_datatree(
     tree = tree_of_draws(fit.target, scores.draws, stats, coords or {}, dims or {}, predictive_key)
     tree["sample_stats"].attrs["rounding"] = scores.rounding
     tree["fit"] = group_of_course(course_of_fit(fit))
+    runs = draws_of_runs(jax.random.fold_in(key, 3), fit, num_draws)
+    if runs is not None:
+        tree["restarts"] = xr.DataTree(posterior_of_chains(fit.target, runs, coords or {}, dims or {}))
     if diagnosis is not None:
         tree["diagnosis"] = group_of_diagnosis(diagnosis)
     if reference is not None:

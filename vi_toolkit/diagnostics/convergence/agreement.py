@@ -82,15 +82,20 @@ def agreement(key: Key, fits: Fit | Sequence[Fit], *, num_draws: int = 1000) -> 
     if len(runs) < 2:
         raise ValueError(f"fits: expected at least two that did not fail, got {len(runs)}. Fit with more restarts.")
     target = fits.target if isinstance(fits, Fit) else fits[0].target
-    keys = jax.random.split(key, len(runs))
-    chains = [_draws(method, params, k, num_draws) for (method, params), k in zip(runs, keys, strict=True)]
+    chains = _draws_of(key, runs, num_draws)
     if len({chain.shape for chain in chains}) > 1:
         raise ValueError("fits: expected fits to one target, got targets of different dim.")
     from arviz_stats.base.array import array_stats  # it takes a second to import
 
-    stacked = np.asarray(np.stack(chains), np.float64).transpose(2, 0, 1)
+    stacked = np.stack(chains).astype(np.float64).transpose(2, 0, 1)
     rhat = np.atleast_1d(array_stats.rhat(stacked, chain_axis=-2, draw_axis=-1))  # type: ignore[no-untyped-call]
     return Agreement(rhat, len(runs), _words_of_agreement(rhat, len(runs), coordinate_names(target)))
+
+
+def draws_of_runs(key: Key, fit: Fit, num_draws: int) -> np.ndarray | None:
+    """Draws of each restart of one fit that did not fail, (runs, draws, dim); None for a fit of one run."""
+    runs = _runs(fit) if isinstance(fit.method, Restarts) else []
+    return np.stack(_draws_of(key, runs, num_draws)) if runs else None
 
 
 def agreement_of_runs(key: Key, fit: Fit) -> Agreement | None:
@@ -111,6 +116,11 @@ def _runs(fits: Any) -> list[tuple[Method, Any]]:
     for i, one in enumerate(fits):
         check_instance(one, Fit, f"fits[{i}]", "Pass what vi.fit returned.")
     return [(one.method, one.params) for one in fits]
+
+
+def _draws_of(key: Key, runs: list[tuple[Method, Any]], num_draws: int) -> list[np.ndarray]:
+    keys = jax.random.split(key, len(runs))
+    return [np.asarray(_draws(method, params, k, num_draws)) for (method, params), k in zip(runs, keys, strict=True)]
 
 
 @partial(jax.jit, static_argnames="num_draws")
