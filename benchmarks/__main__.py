@@ -17,9 +17,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks import cold, draws, per_step
+from benchmarks import calibration, cold, draws, per_step
 
-BENCHMARKS = {"per_step": per_step, "draws": draws, "cold": cold}
+BENCHMARKS = {"per_step": per_step, "draws": draws, "cold": cold, "calibration": calibration}
 PACKAGES = ("jax", "numpyro", "optax", "vi-toolkit")
 
 

@@ -72,3 +72,9 @@ def test_there_are_enough_cases_of_every_kind():
     assert set(wanted) <= set(fits)
     named = {(case.name, seed) for case in cases() for seed in case.seeds}
     assert not named & {(case.name, seed) for case in held_out() for seed in case.seeds}
+
+
+def test_the_page_says_what_none_of_so_many_means():
+    of_59 = page({"settled_on": [record(good=False, mended=False, verdict="NOT_TRUSTED")] * 59})
+    assert "None of 59 wrong fits: of such fits, fewer than 5.0% (95 % confidence)." in of_59
+    assert "95 % confidence" not in page({"settled_on": [record(good=False)]})

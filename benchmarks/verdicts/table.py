@@ -20,7 +20,7 @@ SAID = {
 KHAT_LIMIT = 0.7
 TITLES = {
     "settled_on": "The cases by which the rules were settled",
-    "held_out": "Cases held out: other seeds, posteriors and faults, run when the rules stood",
+    "held_out": "Cases held out: seeds, faults and posteriors that had no say in the rules",
 }
 INTRODUCTION = """\
 # How often the verdict is wrong
@@ -28,10 +28,10 @@ INTRODUCTION = """\
 Written by `make verdicts`. Every fit is of a posterior that is known, and `vi.diagnose` judges it
 without being shown that posterior. A fit is right in truth where no mean is off by more than {mean} posterior
 standard deviations and no standard deviation by more than {sd:.0%}, of the coordinates of R^dim and of the model's own
-sites. *False good*: called good and not right, or usable
-after reweighting and still not right after `vi.reweight`. *False alarm*: right, and not trusted or refused. Beside it
-NumPyro's `psis_diagnostic` (1,000 draws, as documented) with the limit 0.7; its *false good* are fits that pass and are
-wrong both as they are and after reweighting, its *false alarms* fits that are right and fail.
+sites. *False good*: called good and not right, or usable after reweighting and still not right after `vi.reweight`.
+*False alarm*: right, and not trusted or refused. Beside it NumPyro's `psis_diagnostic` (1,000 draws, as documented) with
+the limit 0.7; its *false good* are fits that pass and are wrong both as they are and after reweighting, its *false
+alarms* fits that are right and fail.
 """
 
 
@@ -110,11 +110,19 @@ def _section(records: list[dict[str, Any]]) -> list[str]:
         f"reweighting. Of {len(of_family)} fits by the right family, {sum(map(false_alarm, of_family))} were false "
         "alarms.**",
         "",
+        *_bound(len(records) - right, sum(map(false_good, records))),
         markdown(by_cause(records)),
     ]
     if wrong:
         parts += ["", "Where it was wrong:", "", markdown(pd.DataFrame([_short(record) for record in wrong]))]
     return parts
+
+
+def _bound(wrong: int, false_goods: int) -> list[str]:
+    """What none of so many says of the rate: (1 - rate)^wrong = 5 %."""
+    if false_goods or not wrong:
+        return []
+    return [f"None of {wrong} wrong fits: of such fits, fewer than {1 - 0.05 ** (1 / wrong):.1%} (95 % confidence).", ""]
 
 
 def _short(record: dict[str, Any]) -> dict[str, Any]:
