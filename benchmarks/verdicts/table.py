@@ -29,8 +29,8 @@ Written by `make verdicts`. Every fit is of a posterior that is known, and `vi.d
 without being shown that posterior. A fit is right in truth where no mean is off by more than {mean} posterior
 standard deviations and no standard deviation by more than {sd:.0%}, of the coordinates of R^dim and of the model's own
 sites. *False good*: called good and not right, or usable after reweighting and still not right after `vi.reweight`.
-*False alarm*: right, and not trusted or refused. Beside it NumPyro's `psis_diagnostic` (1,000 draws, as documented) with
-the limit 0.7; its *false good* are fits that pass and are wrong both as they are and after reweighting, its *false
+*False alarm*: right, and not trusted or refused. Beside it NumPyro's `psis_diagnostic` (1,000 draws, as documented)
+with the limit 0.7; its *false good* are fits that pass and are wrong both as they are and after reweighting, its *false
 alarms* fits that are right and fail.
 """
 
@@ -122,7 +122,8 @@ def _bound(wrong: int, false_goods: int) -> list[str]:
     """What none of so many says of the rate: (1 - rate)^wrong = 5 %."""
     if false_goods or not wrong:
         return []
-    return [f"None of {wrong} wrong fits: of such fits, fewer than {1 - 0.05 ** (1 / wrong):.1%} (95 % confidence).", ""]
+    most = 1 - 0.05 ** (1 / wrong)
+    return [f"None of {wrong} wrong fits: of such fits, fewer than {most:.1%} (95 % confidence).", ""]
 
 
 def _short(record: dict[str, Any]) -> dict[str, Any]:
