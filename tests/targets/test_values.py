@@ -29,7 +29,15 @@ def test_names_and_values():
     own = own_values(target)
     coordinates = dict(zip(own.coordinates, range(target.dim), strict=True))
     assert sorted(coordinates) == sorted(
-        ["mean[0]", "mean[1]", "log tau", "unconstrained p[0]", "unconstrained p[1]", "root", "unconstrained rho"]
+        [
+            "mean[0]",
+            "mean[1]",
+            "log tau",
+            "unconstrained p[0]",
+            "unconstrained p[1]",
+            "unconstrained root",
+            "unconstrained rho",
+        ]
     )
     # Not the zero and the one of the root, which never change.
     wanted = ["tau", "p[0]", "p[1]", "p[2]", "root[1, 0]", "root[1, 1]", "rho", "theta[0]", "theta[1]"]

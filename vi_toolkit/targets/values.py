@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from vi_toolkit.targets.coordinates import coordinate_names
+from vi_toolkit.targets.coordinates import coordinate_names, sites_of
 from vi_toolkit.targets.target import Target, constrain_draws
 
 MOST = 200  # numbers of one site; a longer one, such as the fitted value at every row of the data, is left out
@@ -65,11 +65,12 @@ def own_values(target: Target) -> OwnValues:
     Left out are integers, numbers that never change, such as the zeros of a triangular matrix, and sites of more than
     200 numbers. A target over finitely many points has none.
     """
-    names = list(coordinate_names(target))
+    names = coordinate_names(target)
     if target.num_values is not None:
-        return OwnValues(target, tuple(names), (), ())
+        return OwnValues(target, names, (), ())
     probes = np.random.default_rng(0).normal(size=(NUM_PROBES, target.dim)).astype(jnp.result_type(float))
-    picks, own = [], []
+    picks: list[_Pick] = []
+    own: dict[str, np.ndarray] = {}
     for site, values in _sites(target, probes).items():
         flat = _flat(values)
         if not np.issubdtype(flat.dtype, np.floating) or flat.shape[1] > MOST:
@@ -77,12 +78,20 @@ def own_values(target: Target) -> OwnValues:
         new = [j for j in range(flat.shape[1]) if np.ptp(flat[:, j]) > 0 and not _among(flat[:, j], probes)]
         if new:
             picks.append(_Pick(site, np.array(new)))
-            own += [(_name(site, values.shape[1:], j), flat[:, j]) for j in new]
-    for name, values in own:
-        for i in [i for i, coordinate in enumerate(names) if coordinate == name]:
-            is_log = np.allclose(values, np.exp(probes[:, i]), rtol=1e-4)
-            names[i] = f"log {name}" if is_log else f"unconstrained {name}"
-    return OwnValues(target, tuple(names), tuple(name for name, _ in own), tuple(picks))
+            own |= {_name(site, values.shape[1:], j): flat[:, j] for j in new}
+    return OwnValues(target, _told_apart(target, names, picks, own, probes), tuple(own), tuple(picks))
+
+
+def _told_apart(
+    target: Target, names: tuple[str, ...], picks: list[_Pick], own: dict[str, np.ndarray], probes: np.ndarray
+) -> tuple[str, ...]:
+    """The coordinates' names, in other words where their site has values of its own."""
+    constrained, told = {pick.site for pick in picks}, list(names)
+    for site in sites_of(target):
+        for i in range(site.start, site.stop) if site.name in constrained else ():
+            is_log = names[i] in own and np.allclose(own[names[i]], np.exp(probes[:, i]), rtol=1e-4)
+            told[i] = f"log {names[i]}" if is_log else f"unconstrained {names[i]}"
+    return tuple(told)
 
 
 def _sites(target: Target, points: np.ndarray) -> dict[str, np.ndarray]:
