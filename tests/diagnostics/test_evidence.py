@@ -3,7 +3,7 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
-from vi_toolkit.diagnostics import bridge, effective_draws, elbo, forward_kl, log_evidence, reverse_kl
+from vi_toolkit.diagnostics import bridge, effective_draws, elbo, forward_kl, log_evidence, nearly_even, reverse_kl
 from vi_toolkit.diagnostics.weights.evidence import correlated_error
 
 LOG_Z = 3.0
@@ -144,3 +144,19 @@ def test_bridge_says_so_where_there_is_no_overlap():
 def test_elbo_of_jax_arrays_is_computed_in_float64():
     values = jax.numpy.asarray(draws_of_q(0), jax.numpy.float32) + 1e4
     assert elbo(values).value == pytest.approx(np.asarray(values, np.float64).mean(), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("sd", "even"),
+    [
+        (0.0, True),
+        (0.2, True),  # D(q||p) = sd^2 / 2 = 0.02, and exp(-sd^2) = 96 % effective
+        (0.25, False),  # 94 % effective
+        (0.35, False),  # D = 0.06
+    ],
+)
+def test_weights_that_are_nearly_all_alike(sd, even):
+    log_weights = sd * np.random.default_rng(0).normal(size=100_000) + 7.0
+    assert nearly_even(log_weights) is even
+    for bad in (-np.inf, np.nan, np.inf):
+        assert not nearly_even(np.append(log_weights, bad))

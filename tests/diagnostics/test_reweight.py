@@ -120,3 +120,11 @@ def test_bad_input(key, fit):
         reweight(key, fit, num_draws=10)
     with pytest.raises(TypeError, match="fit"):
         reweight(key, fit.posterior)
+
+
+def test_errors_are_known_where_the_weights_are_nearly_all_alike(key):
+    """Whatever their k-hat: one of two normals far apart, where weights differ by e^-32 at most."""
+    one_of_two = vi.fit(jax.random.key(0), vi.zoo.two_modes(separation=8.0, dim=1).target, vi.laplace())
+    corrected = vi.reweight(jax.random.key(1), one_of_two)
+    assert corrected.khat > 0.7
+    assert corrected.mean_se[0] == pytest.approx(1 / np.sqrt(4000), rel=0.05)

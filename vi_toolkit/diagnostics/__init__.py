@@ -60,6 +60,7 @@ from vi_toolkit.diagnostics.weights.evidence import (
     effective_draws as effective_draws,
     elbo as elbo,
     log_evidence as log_evidence,
+    nearly_even as nearly_even,
 )
 from vi_toolkit.diagnostics.weights.khat_error import (
     khat_with_error as khat_with_error,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from vi_toolkit.diagnostics._limits import EVEN_ESS, EVEN_GAP, KHAT_USABLE, NUM_SES
+from vi_toolkit.diagnostics._limits import KHAT_USABLE
 from vi_toolkit.diagnostics.moments import Measured
-from vi_toolkit.diagnostics.weights.evidence import Estimate
+from vi_toolkit.diagnostics.weights.evidence import Estimate, is_nearly_even
 
 UNKNOWN = Estimate(float("nan"), float("inf"))
 
@@ -134,9 +134,8 @@ class Evidence:
     @property
     def nearly_even(self) -> bool:
         """Whether the importance weights are nearly all alike, so that a fit to their tail means little."""
-        gap, se = self.reverse_kl
-        alike = self.ess >= EVEN_ESS * self.num_draws and gap + NUM_SES * se <= EVEN_GAP
-        return bool(alike) and not self.num_zero and not self.num_bad
+        finite = not self.num_zero and not self.num_bad
+        return finite and is_nearly_even(self.ess / self.num_draws, self.reverse_kl)
 
 
 @dataclass(frozen=True)

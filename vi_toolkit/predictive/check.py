@@ -12,9 +12,9 @@ import pandas as pd
 from vi_toolkit._checks import check_instance, check_key, check_positive_int, describe
 from vi_toolkit._types import Key
 from vi_toolkit.calibration._tests import holm
-from vi_toolkit.diagnostics._limits import EVEN_ESS, KHAT_USABLE
+from vi_toolkit.diagnostics._limits import KHAT_USABLE
 from vi_toolkit.diagnostics.scores._scores import draw_and_score
-from vi_toolkit.diagnostics.weights.evidence import effective_draws
+from vi_toolkit.diagnostics.weights.evidence import effective_draws, nearly_even
 from vi_toolkit.diagnostics.weights.psis import smooth
 from vi_toolkit.fit import Fit
 from vi_toolkit.predictive._replicated import Observed, Replicated, Statistic, Statistics, observed_sites, replicate
@@ -134,8 +134,7 @@ def predictive_check(
     key_of_draws, key_of_data = jax.random.split(key)
     scores = draw_and_score(key_of_draws, fit, num_draws)
     log_weights, khat = smooth(scores.log_weights, rounding=scores.rounding)
-    effective = effective_draws(log_weights)
-    even = effective >= EVEN_ESS * num_draws and bool(np.isfinite(scores.log_weights).all())
+    effective, even = effective_draws(log_weights), nearly_even(scores.log_weights)
     corrected = khat < KHAT_USABLE or even  # of weights that are nearly all alike, k-hat means little
     weights = np.exp(log_weights) if corrected else np.full(num_draws, 1.0 / num_draws)
     effective = effective if corrected else float(num_draws)

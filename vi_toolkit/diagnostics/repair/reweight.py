@@ -12,14 +12,13 @@ import numpy as np
 
 from vi_toolkit._checks import check_instance, check_key, check_positive_int, describe
 from vi_toolkit._types import Key
+from vi_toolkit.diagnostics._limits import KHAT_USABLE
 from vi_toolkit.diagnostics.moments import Moments, moments_of_draws
 from vi_toolkit.diagnostics.scores._scores import draw_and_score
-from vi_toolkit.diagnostics.weights.evidence import Estimate, effective_draws, log_evidence
+from vi_toolkit.diagnostics.weights.evidence import Estimate, effective_draws, log_evidence, nearly_even
 from vi_toolkit.diagnostics.weights.psis import smooth
 from vi_toolkit.fit import Fit
 from vi_toolkit.targets.target import constrain_draws
-
-USABLE_KHAT = 0.7  # above which weights say nothing of their own error
 
 
 class Resampled(NamedTuple):
@@ -42,8 +41,8 @@ class Reweighted:
     """Draws of q and the weights that correct them.
 
     Errors are standard errors of what is estimated with these weights, in the units of what they belong to. They are
-    infinite where k-hat is above 0.7, since the weights then do not know their own error, and they are blind to what q
-    does not visit.
+    infinite where k-hat is above 0.7 and the weights are not nearly all alike (`vi.diagnostics.nearly_even`), since the
+    weights then do not know their own error, and they are blind to what q does not visit.
 
     Attributes:
         draws: on the unconstrained space, of shape (draws, dim).
@@ -168,7 +167,8 @@ def reweight(key: Key, fit: Fit, *, num_draws: int = 4000) -> Reweighted:
     sites = {name: np.asarray(values) for name, values in constrained.items()}
     moments = moments_of_draws(scores.draws, smoothed.log_weights)
     by_site = {name: moments_of_draws(values, smoothed.log_weights) for name, values in sites.items()}
-    errors = {name: _errors(found, smoothed.khat) for name, found in {**by_site, "": moments}.items()}
+    told = smoothed.khat <= KHAT_USABLE or nearly_even(scores.log_weights)
+    errors = {name: _errors(found) if told else _unknown(found) for name, found in {**by_site, "": moments}.items()}
     mean_se, sd_se = errors.pop("")
     return Reweighted(
         draws=scores.draws,
@@ -190,10 +190,13 @@ def reweight(key: Key, fit: Fit, *, num_draws: int = 4000) -> Reweighted:
     )
 
 
-def _errors(moments: Moments, khat: float) -> tuple[np.ndarray, np.ndarray]:
-    """The standard errors of means and sds; infinite where the weights have no say on them."""
-    if khat > USABLE_KHAT:
-        return np.full(np.shape(moments.mean), np.inf), np.full(np.shape(moments.sd), np.inf)
+def _unknown(moments: Moments) -> tuple[np.ndarray, np.ndarray]:
+    """Infinite standard errors, where the weights have no say on them."""
+    return np.full(np.shape(moments.mean), np.inf), np.full(np.shape(moments.sd), np.inf)
+
+
+def _errors(moments: Moments) -> tuple[np.ndarray, np.ndarray]:
+    """The standard errors of means and sds."""
     with np.errstate(invalid="ignore"):
         sd_se = np.where(moments.sd > 0, moments.sd * moments.log_sd_se, 0.0)
     return moments.mean_se, sd_se

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
+from vi_toolkit.diagnostics._limits import EVEN_ESS, EVEN_GAP, NUM_SES
 from vi_toolkit.diagnostics.weights.psis import as_log_weights
 
 
@@ -98,6 +99,36 @@ def effective_draws(log_weights: Any) -> float:
     if not np.isfinite(top):
         return 0.0
     return float(np.exp(2 * logsumexp(log_weights) - logsumexp(2 * log_weights)))
+
+
+def nearly_even(log_weights: Any) -> bool:
+    """Whether weights are nearly all alike, so that a k-hat fitted to their tail means little.
+
+    So they are where at least 95 % of the draws are effective, D(q||p), the mean log weight below log Z, is at most
+    0.05 nats with two standard errors added, and none is infinite or NaN.
+
+    Args:
+        log_weights: log p~ - log q at draws of q, of shape (draws,), in nats.
+
+    Example:
+        >>> import numpy as np
+        >>> from vi_toolkit import diagnostics
+        >>> [diagnostics.nearly_even(np.linspace(-width, width, 200)) for width in (0.2, 2.0)]
+        [True, False]
+    """
+    log_weights = as_log_weights(log_weights)
+    if not np.isfinite(log_weights).all():
+        return False
+    bound, evidence = elbo(log_weights), log_evidence(log_weights)
+    return is_nearly_even(
+        effective_draws(log_weights) / len(log_weights),
+        Estimate(evidence.value - bound.value, float(np.hypot(bound.se, evidence.se))),
+    )
+
+
+def is_nearly_even(effective: float, reverse_kl: Estimate) -> bool:
+    """The same by the share of effective draws and D(q||p), of finite weights."""
+    return bool(effective >= EVEN_ESS and reverse_kl.value + NUM_SES * reverse_kl.se <= EVEN_GAP)
 
 
 def mean_and_error(values: np.ndarray) -> Estimate:
