@@ -221,6 +221,7 @@ def defensive_exacts():
     return named | orders
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [NORMAL, MIXTURE], ids=["normal", "mixture"])
 def test_the_bias_of_self_normalised_weights_falls_like_one_over_the_draws(family):
     """2 g(2 K) - g(K) has no bias of order 1 / K left, and the bias at K is there to be seen."""
@@ -238,6 +239,7 @@ def test_the_bias_of_self_normalised_weights_falls_like_one_over_the_draws(famil
         assert np.max(np.abs(row) / each) > 5, name
 
 
+@pytest.mark.slow
 def test_defensive_draws_may_be_quasi_random():
     """Nearer to the exact gradients, at the same number of draws."""
     losses, exacts = defensive_losses(), exact_gradients(list(defensive_exacts().values()), NORMAL)
@@ -267,6 +269,7 @@ def test_its_value_is_half_the_variance_of_the_log_weights():
     assert abs(np.mean(values) - exact) < 5 * np.std(values) / np.sqrt(COUNT)
 
 
+@pytest.mark.slow
 def test_many_draws_give_tail_adaptive_weights_by_their_quantiles():
     """The coefficient at z tends to the tail probability of u there, to minus the power, over its mean.
 

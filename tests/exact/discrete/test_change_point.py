@@ -81,6 +81,7 @@ def test_on_the_grid(counts):
     np.testing.assert_allclose(posterior.modes[order[1]], grid.modes[order[0]], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_against_nuts():
     posterior, _ = both(COAL[25:55])
     nuts = exact.reference(jax.random.key(0), posterior.target, num_warmup=400, num_draws=1200)

@@ -46,6 +46,7 @@ def test_against_nested_quadrature(which):
     np.testing.assert_allclose(posterior.constrained_moments["tau"], [tau, np.sqrt(tau2 - tau**2)], rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_against_nuts(schools):
     """Means, standard deviations and covariances, within five Monte-Carlo standard errors of the means."""
     reference = exact.reference(jax.random.key(0), schools.target, num_warmup=700, num_draws=2500)

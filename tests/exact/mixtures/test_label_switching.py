@@ -83,6 +83,7 @@ def test_on_the_grid(y, sd, num_modes):
     check_draws(posterior, 20_000)
 
 
+@pytest.mark.slow
 def test_against_nuts():
     """Where the components overlap, chains visit all labels."""
     posterior = label_switching(CLOSE, 3, sd=1.0)

@@ -80,6 +80,7 @@ def test_predictive_is_a_ratio_of_evidences(entry):
     assert 0.9 < probability < 1.0
 
 
+@pytest.mark.slow
 def test_agrees_with_a_long_run_of_nuts(key, entry):
     posterior, link, _ = entry
     reference = exact.reference(key, posterior.target, num_warmup=500, num_draws=3000)

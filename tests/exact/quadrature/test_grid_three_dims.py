@@ -119,6 +119,7 @@ def test_three_probit_responses_have_a_closed_form():
     assert abs(found.log_evidence - np.log(0.125 + angles / (4 * np.pi))) <= found.log_evidence_error == 1e-6
 
 
+@pytest.mark.slow
 def test_three_logistic_coefficients_by_nuts(key):
     warmth = (datasets.O_RINGS_FAHRENHEIT - 70.0) / 10.0
     rows = np.stack([np.ones(23), warmth, warmth**2], axis=1)
