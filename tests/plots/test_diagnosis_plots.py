@@ -76,6 +76,7 @@ def test_the_fitted_tail_goes_through_the_draws():
         (pareto_weights(0.2), "k-hat is 0.2"),
         (pareto_weights(0.6), "reweighting can still make use"),
         (pareto_weights(1.2), "not below 0.7: the weights are too uneven"),
+        (np.log1p(0.003 * np.exp(pareto_weights(0.9))), "but of weights that are nearly all alike"),
         (np.zeros(100), "all the same, as good as it gets"),
         (np.append(pareto_weights(0.3, 200), np.inf), "some weights are no numbers"),
     ],

@@ -16,6 +16,7 @@ from vi_toolkit.plots import plot_directions, plot_marginals, plot_pairs
 from vi_toolkit.plots._densities import smooth_line, smooth_plane
 from vi_toolkit.plots._small_multiples import MAX_PANELS, Weighted, draw_marginals, worst_first
 from vi_toolkit.plots._style import EXACT_EDGE, PALETTE
+from vi_toolkit.plots.log_weights import reweighted_words
 
 COVARIANCE = np.array([[1.0, 0.8, 0.0], [0.8, 1.0, 0.0], [0.0, 0.0, 4.0]])
 
@@ -122,7 +123,14 @@ def test_of_many_scalars_the_worst_are_shown():
     assert len(figure.axes) == MAX_PANELS
     assert figure.axes[0].get_title(loc="left") == "x[39]"
     assert figure.get_suptitle().startswith("30 of 40 scalars")
-    assert legend_of(figure)[2] == "q reweighted (k-hat 0.90: not to be trusted)"
+    assert legend_of(figure)[2] == "q reweighted"  # whatever the k-hat, of weights that are all the same
+
+
+def test_a_legend_says_whether_to_believe_reweighted_draws():
+    uneven = np.random.default_rng(0).normal(size=2000)
+    assert reweighted_words(0.69, uneven) == "q reweighted"
+    assert reweighted_words(0.9, uneven) == "q reweighted (k-hat 0.90: not to be trusted)"
+    assert reweighted_words(0.9, 0.1 * uneven) == "q reweighted"
 
 
 # Pairs

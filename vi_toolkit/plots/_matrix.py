@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from vi_toolkit.diagnostics._limits import KHAT_USABLE
 from vi_toolkit.fit import Fit
 from vi_toolkit.plots._densities import (
     REGIONS,
@@ -26,6 +25,7 @@ from vi_toolkit.plots._densities import (
 )
 from vi_toolkit.plots._low_dim import PLANE_POINTS, fill_line, fill_regions
 from vi_toolkit.plots._style import EXACT_DARK, LINES, PALETTE, exact_handle, legend_below, no_y_ticks, style
+from vi_toolkit.plots.log_weights import reweighted_words
 from vi_toolkit.tree.coordinates import Columns
 
 PANEL = 1.75  # inches
@@ -77,14 +77,8 @@ def draw_matrix(q: Columns, log_weights: np.ndarray, khat: float, reference: Col
             axes.set_xlim(limits[names[column]])
             _label(axes, pair, bottom=row == size - 1, left=column == 0 and row > 0)
         figure.align_labels()
-        legend_below(figure, _handles(_whose(khat, reference is not None)))
+        legend_below(figure, _handles("reference" if reference is not None else reweighted_words(khat, log_weights)))
     return figure
-
-
-def _whose(khat: float, known: bool) -> str:
-    if known:
-        return "reference"
-    return "q reweighted" if khat < KHAT_USABLE else f"q reweighted (k-hat {khat:.2f}: not to be trusted)"
 
 
 def _draw_line(

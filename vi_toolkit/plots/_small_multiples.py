@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vi_toolkit.diagnostics import log_sd_ratios, mean_errors, moments_of_draws
-from vi_toolkit.diagnostics._limits import KHAT_USABLE
 from vi_toolkit.plots._densities import smooth_line
 from vi_toolkit.plots._low_dim import fill_line
 from vi_toolkit.plots._style import LINES, PALETTE, Look, exact_handle, legend_below, method_handle, no_y_ticks, style
+from vi_toolkit.plots.log_weights import reweighted_words
 from vi_toolkit.tree.coordinates import Columns
 
 MAX_PANELS = 30
@@ -53,7 +53,7 @@ def draw_marginals(q: Weighted, reference: Columns | None) -> Figure:
         if len(chosen) < len(every):
             words = f"{len(chosen)} of {len(every)} scalars: those that are furthest off, the worst first"
             figure.suptitle(words, x=0.01, ha="left", fontsize=11)
-        legend_below(figure, _handles(q.khat, reference is not None))
+        legend_below(figure, _handles(q, reference is not None))
     return figure
 
 
@@ -96,7 +96,6 @@ def _window(sets: list[np.ndarray]) -> tuple[float, float]:
     return (float(low), float(high)) if high > low else (float(low) - 1.0, float(high) + 1.0)
 
 
-def _handles(khat: float, has_reference: bool) -> list[Artist]:
-    trusted = "" if khat < KHAT_USABLE else f" (k-hat {khat:.2f}: not to be trusted)"
+def _handles(q: Weighted, has_reference: bool) -> list[Artist]:
     handles: list[Artist] = [exact_handle("reference")] if has_reference else []
-    return [*handles, method_handle("q", GUIDE), method_handle(f"q reweighted{trusted}", REWEIGHTED)]
+    return [*handles, method_handle("q", GUIDE), method_handle(reweighted_words(q.khat, q.log_weights), REWEIGHTED)]

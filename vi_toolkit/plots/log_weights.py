@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from vi_toolkit._checks import check_instance
 from vi_toolkit.diagnostics import Diagnosis
 from vi_toolkit.diagnostics._limits import KHAT_GOOD, KHAT_USABLE
+from vi_toolkit.diagnostics.weights.evidence import can_correct, nearly_even
 from vi_toolkit.plots._style import (
     EXACT_EDGE,
     EXACT_FILL,
@@ -78,13 +79,12 @@ def plot_log_weights(diagnosis: Diagnosis) -> Figure:
         _draw_all(whole, finite - centre, cutoff - centre, len(every) - len(finite))
         _draw_tail(largest, tail - cutoff, len(every), diagnosis.khat)
         legend_below(figure, _handles(diagnosis.khat))
-        figure.suptitle(
-            textwrap.fill(khat_words(diagnosis.khat, diagnosis.khat_se), 100), x=0.01, ha="left", fontsize=12
-        )
+        words = khat_words(diagnosis.khat, diagnosis.khat_se, even=nearly_even(every))
+        figure.suptitle(textwrap.fill(words, 100), x=0.01, ha="left", fontsize=12)
     return figure
 
 
-def khat_words(khat: float, se: float = 0.0) -> str:
+def khat_words(khat: float, se: float = 0.0, *, even: bool = False) -> str:
     """What a k-hat with its standard error says, in words.
 
     Example:
@@ -101,7 +101,15 @@ def khat_words(khat: float, se: float = 0.0) -> str:
         return f"k-hat is {number}: the weights have a finite variance, and reweighting settles fast"
     if khat < KHAT_USABLE:
         return f"k-hat is {number}: uneven weights, of which reweighting can still make use"
+    if even:
+        return f"k-hat is {number}, but of weights that are nearly all alike, so that it means little"
     return f"k-hat is {number}, not below {KHAT_USABLE}: the weights are too uneven to correct by"
+
+
+def reweighted_words(khat: float, log_weights: np.ndarray) -> str:
+    """What a legend calls draws of q that are weighted, and whether to believe them."""
+    trusted = "" if can_correct(khat, log_weights) else f" (k-hat {khat:.2f}: not to be trusted)"
+    return f"q reweighted{trusted}"
 
 
 def _draw_all(axes: Axes, log_weights: np.ndarray, cutoff: float, left_out: int) -> None:

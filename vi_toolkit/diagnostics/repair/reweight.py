@@ -12,10 +12,9 @@ import numpy as np
 
 from vi_toolkit._checks import check_instance, check_key, check_positive_int, describe
 from vi_toolkit._types import Key
-from vi_toolkit.diagnostics._limits import KHAT_USABLE
 from vi_toolkit.diagnostics.moments import Moments, moments_of_draws
 from vi_toolkit.diagnostics.scores._scores import draw_and_score
-from vi_toolkit.diagnostics.weights.evidence import Estimate, effective_draws, log_evidence, nearly_even
+from vi_toolkit.diagnostics.weights.evidence import Estimate, can_correct, effective_draws, log_evidence
 from vi_toolkit.diagnostics.weights.psis import smooth
 from vi_toolkit.fit import Fit
 from vi_toolkit.targets.target import constrain_draws
@@ -41,8 +40,8 @@ class Reweighted:
     """Draws of q and the weights that correct them.
 
     Errors are standard errors of what is estimated with these weights, in the units of what they belong to. They are
-    infinite where k-hat is above 0.7 and the weights are not nearly all alike (`vi.diagnostics.nearly_even`), since the
-    weights then do not know their own error, and they are blind to what q does not visit.
+    infinite where k-hat is not below 0.7 and the weights are not nearly all alike (`vi.diagnostics.nearly_even`), since
+    these then do not know their own error, and they are blind to what q does not visit.
 
     Attributes:
         draws: on the unconstrained space, of shape (draws, dim).
@@ -167,7 +166,7 @@ def reweight(key: Key, fit: Fit, *, num_draws: int = 4000) -> Reweighted:
     sites = {name: np.asarray(values) for name, values in constrained.items()}
     moments = moments_of_draws(scores.draws, smoothed.log_weights)
     by_site = {name: moments_of_draws(values, smoothed.log_weights) for name, values in sites.items()}
-    told = smoothed.khat <= KHAT_USABLE or nearly_even(scores.log_weights)
+    told = can_correct(smoothed.khat, scores.log_weights)
     errors = {name: _errors(found) if told else _unknown(found) for name, found in {**by_site, "": moments}.items()}
     mean_se, sd_se = errors.pop("")
     return Reweighted(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp
 
-from vi_toolkit.diagnostics._limits import EVEN_ESS, EVEN_GAP, NUM_SES
+from vi_toolkit.diagnostics._limits import EVEN_ESS, EVEN_GAP, KHAT_USABLE, NUM_SES
 from vi_toolkit.diagnostics.weights.psis import as_log_weights
 
 
@@ -129,6 +129,11 @@ def nearly_even(log_weights: Any) -> bool:
 def is_nearly_even(effective: float, reverse_kl: Estimate) -> bool:
     """The same by the share of effective draws and D(q||p), of finite weights."""
     return bool(effective >= EVEN_ESS and reverse_kl.value + NUM_SES * reverse_kl.se <= EVEN_GAP)
+
+
+def can_correct(khat: float, log_weights: Any) -> bool:
+    """Whether draws can be corrected by their weights: k-hat is below 0.7, or the weights are nearly all alike."""
+    return khat < KHAT_USABLE or nearly_even(log_weights)
 
 
 def mean_and_error(values: np.ndarray) -> Estimate:
