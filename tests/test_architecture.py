@@ -16,7 +16,7 @@ PACKAGE = ROOT / "vi_toolkit"
 MAX_LINES = 300
 
 FLOORS = (
-    ("_types", "_checks", "_sound_sums", "_whole_numpyro", "_start", "_static", "_where", "datasets"),
+    ("_types", "_checks", "_sound_sums", "_whole_numpyro", "_pieces", "_start", "_static", "_where", "datasets"),
     ("targets", "guides", "information"),
     ("estimators", "exact", "kernels", "sources", "zoo"),
     ("objectives",),

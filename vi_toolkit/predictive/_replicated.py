@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from vi_toolkit._checks import describe
+from vi_toolkit._pieces import PIECE, pieces
 from vi_toolkit._types import Key
 from vi_toolkit.targets import Target
 from vi_toolkit.targets.target import predictive_draws
 
-PIECE, MOST = 500, 10_000_000  # data sets, and numbers, that are drawn at once
+MOST = 10_000_000  # numbers that are drawn at once
 
 Statistic = Callable[[np.ndarray], Any]
 Statistics = Mapping[str, Statistic]
@@ -61,12 +62,11 @@ def replicate(
     drawn: dict[str, dict[str, list[float]]] = {site: {name: [] for name in own} for site, own in statistics.items()}
     pit = {name: np.zeros(site.values.shape) for name, site in sites.items()}
     size = int(np.clip(MOST // sum(site.values.size for site in sites.values()), 1, PIECE))
-    for number, start in enumerate(range(0, len(draws), size)):
-        piece, own_weights = draws[start : start + size], weights[start : start + size]
-        padded = np.concatenate([piece, np.repeat(piece[-1:], size - len(piece), axis=0)])  # for one program
-        found = predictive_draws(target, jax.random.fold_in(key, number), jnp.asarray(padded, jnp.result_type(float)))
+    for number, (piece, count) in enumerate(pieces(draws.astype(jnp.result_type(float)), size)):
+        own_weights = weights[number * size : number * size + count]
+        found = predictive_draws(target, jax.random.fold_in(key, number), piece)
         for name, site in sites.items():
-            values = np.asarray(found[name])[: len(piece)]
+            values = np.asarray(found[name])[:count]
             below = 0.5 * (values < site.values) + 0.5 * (values <= site.values)
             pit[name] += np.tensordot(own_weights, below, axes=1)
             for statistic, f in statistics[name].items():

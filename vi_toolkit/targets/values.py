@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
+from vi_toolkit._pieces import in_pieces
 from vi_toolkit.targets.coordinates import coordinate_names, sites_of
 from vi_toolkit.targets.target import Target, constrain_draws
 
 MOST = 200  # numbers of one site; a longer one, such as the fitted value at every row of the data, is left out
-PIECE = 500  # points at a time, so that one compiled program serves any number
 NUM_PROBES = 5
 
 
@@ -95,11 +96,8 @@ def _told_apart(
 
 
 def _sites(target: Target, points: np.ndarray) -> dict[str, np.ndarray]:
-    """The sites at points, piece by piece."""
-    padded = np.concatenate([points, np.repeat(points[-1:], -len(points) % PIECE, axis=0)])
-    pieces = padded.reshape(-1, PIECE, points.shape[1])
-    found = [constrain_draws(target, jnp.asarray(piece, jnp.result_type(float))) for piece in pieces]
-    return {site: np.concatenate([np.asarray(part[site]) for part in found])[: len(points)] for site in found[0]}
+    found: dict[str, np.ndarray] = in_pieces(partial(constrain_draws, target), points.astype(jnp.result_type(float)))
+    return found
 
 
 def _flat(values: np.ndarray) -> np.ndarray:

@@ -9,12 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vi_toolkit._pieces import in_pieces
 from vi_toolkit._types import Key
 from vi_toolkit.algorithms import Method
 from vi_toolkit.fit import Fit
 from vi_toolkit.targets import Target
-
-PIECE = 500  # draws that are scored at once
 
 
 class Scores(NamedTuple):
@@ -47,13 +46,7 @@ def score(fit: Fit, draws: Any) -> Scores:
 
 
 def _scored(fit: Fit, draws: np.ndarray) -> Scores:
-    """In pieces of one size, so that one compiled program serves any number of draws."""
-    padded = np.concatenate([draws, np.repeat(draws[-1:], -len(draws) % PIECE, axis=0)])
-    pieces = padded.reshape(-1, PIECE, *draws.shape[1:])
-    found = [_score(fit.method, fit.target, fit.params, piece) for piece in pieces]
-    log_p, log_q = (
-        np.concatenate([np.asarray(part) for part in parts])[: len(draws)] for parts in zip(*found, strict=True)
-    )
+    log_p, log_q = in_pieces(lambda piece: _score(fit.method, fit.target, fit.params, piece), draws)
     return _as_scores(draws, log_p, log_q)
 
 
