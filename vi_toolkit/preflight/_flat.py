@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 
 from vi_toolkit.preflight._look import Look, look_at
 from vi_toolkit.targets import Target
-from vi_toolkit.targets.coordinates import coordinate_names
+from vi_toolkit.targets.values import own_values
 
 # How far is looked, by the bytes of a float; an exponential of the first two is still a number.
 FAR_OUT = {8: (1.0, 300.0, 1e4, 1e8), 4: (1.0, 40.0, 1e3, 1e4)}
@@ -32,24 +31,11 @@ def flat_directions(target: Target, look: Look) -> np.ndarray:
 
 def in_words(target: Target, direction: np.ndarray) -> str:
     """A direction by the names of its coordinates, such as "alpha[0] - 0.5 beta" or "log a - log b"."""
-    names = _names(target)
+    names = own_values(target).coordinates
     order = [i for i in np.argsort(-np.abs(direction), kind="stable") if abs(direction[i]) > 1e-3]
     terms = [_term(direction[i], names[i]) for i in sorted(order[:MOST_TERMS])]
     text = " ".join(terms).removeprefix("+ ")
     return text + f" and {len(order) - MOST_TERMS} more" * (len(order) > MOST_TERMS)
-
-
-def _names(target: Target) -> list[str]:
-    """The coordinates by name, with what the model's own space makes of them where that is an exponential."""
-    names, zero = list(coordinate_names(target)), np.zeros(target.dim)
-    if not all(site.unconstrained_shape == site.shape for site in target.sites):
-        return names
-    one, two = (target.constrain(jax.numpy.asarray(zero + x, jax.numpy.result_type(float))) for x in (0.0, 1.0))
-    for site in target.sites:
-        is_log = np.allclose(one[site.name], 1.0) and np.allclose(two[site.name], np.e)
-        for i in range(site.start, site.stop) if is_log else ():
-            names[i] = f"log {names[i]}"
-    return names
 
 
 def _null_space(look: Look) -> np.ndarray:
