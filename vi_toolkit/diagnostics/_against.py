@@ -62,7 +62,8 @@ def hold_against(
     evidence = _log_evidence(fit, scores, at_p, reference)
     q, p, corrected = moments_of(fit.posterior, scores.draws), _moments(reference, at_p.draws), scores.draws
     if own is not None:
-        q, corrected = q.and_of(own.at(scores.draws)), own.beside(scores.draws)
+        corrected = own.beside(scores.draws)
+        q = q.and_of(corrected[:, fit.target.dim :])
         p = None if p is None else p.and_of(own.at(at_p.draws), correlated=chained)
     masses, reference_masses, modes, reweighted_modes = _masses(scores.draws, at_p.draws, log_weights, reference)
     return Against(

@@ -38,7 +38,8 @@ def gather(
     log_weights = scores.log_weights
     smoothed = smooth(log_weights, rounding=scores.rounding)
     bound, evidence = elbo(log_weights), log_evidence(log_weights)
-    means, spreads = reweighting_moves(own.beside(scores.draws), smoothed.log_weights)
+    here = own.beside(scores.draws)
+    means, spreads = reweighting_moves(here, smoothed.log_weights)
     moving = explanation is not None and _still_moves(explanation.convergence)
     found = Evidence(
         converged=fit.status is Status.CONVERGED and not moving,
@@ -54,7 +55,7 @@ def gather(
         moves=Distances(means, spreads),
         rough=explanation is not None and explanation.roughness > ROUGH,
         no_posterior=() if explanation is None else explanation.no_posterior,
-        searched=None if basins is None else _searched(fit, own, scores, smoothed, basins),
+        searched=None if basins is None else _searched(fit, own, scores, here, smoothed, basins),
     )
     return found, smoothed
 
@@ -71,10 +72,13 @@ def _gap(bound: Estimate, evidence: Estimate) -> Estimate:
     return Estimate(evidence.value - bound.value, float(np.hypot(bound.se, evidence.se)))
 
 
-def _searched(fit: Fit, own: OwnValues, scores: Scores, smoothed: Smoothed, basins: Basins) -> Searched:
+def _searched(
+    fit: Fit, own: OwnValues, scores: Scores, here: np.ndarray, smoothed: Smoothed, basins: Basins
+) -> Searched:
+    """``here`` holds q's draws with the own values beside them."""
     p = moments_of_draws(own.beside(basins.draws), basins.log_weights)
-    corrected = moments_of_draws(own.beside(scores.draws), smoothed.log_weights)
-    q = moments_of(fit.posterior, scores.draws).and_of(own.at(scores.draws))
+    corrected = moments_of_draws(here, smoothed.log_weights)
+    q = moments_of(fit.posterior, scores.draws).and_of(here[:, fit.target.dim :])
     inside = basins.shares(scores.draws)
     moves = _to(q, p, masses_of_shares(inside), basins.mass)
     left = _to(corrected, p, masses_of_shares(inside, smoothed.log_weights), basins.mass)
@@ -83,7 +87,7 @@ def _searched(fit: Fit, own: OwnValues, scores: Scores, smoothed: Smoothed, basi
 
 
 def _beyond(scores: Scores, basins: Basins) -> Estimate:
-    """P(log q < its quantile under q) less what q has there."""
+    """P(log q < its quantile under q) less what q has there; with the quantile's own error, as if p were q about it."""
     inside = basins.log_q >= np.quantile(scores.log_q, FAR_OUT)
     outside = masses_of_shares(~inside[:, None], basins.log_weights)
     of_quantile = np.sqrt(FAR_OUT * (1 - FAR_OUT) / len(scores.log_q))
