@@ -1,5 +1,7 @@
 """Runs every benchmark of speed, prints the tables, and writes them to ``benchmarks/RESULTS.md`` and ``RESULTS.json``.
 
+Those that are named, such as ``python -m benchmarks calibration``, are only printed, unless ``--output`` says where to.
+
 ``python -m benchmarks posteriors ...`` runs the bench of real posteriors instead, which has options of its own, and
 ``python -m benchmarks verdicts`` the bench of the verdict, which writes ``docs/VERDICTS.md``.
 """
@@ -27,7 +29,7 @@ def main() -> None:
     """Runs the benchmarks that are named, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(BENCHMARKS)}; all by default")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="the folder of the results")
+    parser.add_argument("--output", type=Path, help="the folder of the results; benchmarks/ where all are run")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(BENCHMARKS)
     if unknown:
@@ -45,8 +47,11 @@ def main() -> None:
         table = pd.DataFrame(results[name])
         print(f"\n{module.__doc__}\n{table.to_string(index=False)}", flush=True)
         parts += ["", f"## {name}", "", str(module.__doc__), "", markdown(table)]
-    (arguments.output / "RESULTS.json").write_text(json.dumps(results, indent=1) + "\n")
-    (arguments.output / "RESULTS.md").write_text("\n".join(parts) + "\n")
+    folder = arguments.output or (None if arguments.names else Path(__file__).parent)
+    if folder is None:  # some alone would take the place of all
+        return
+    (folder / "RESULTS.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "RESULTS.md").write_text("\n".join(parts) + "\n")
 
 
 def machine() -> str:
