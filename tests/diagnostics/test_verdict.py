@@ -227,6 +227,9 @@ def searched(khat: float = 0.1, mean: float = 0.0, mass: float | None = None, le
         (searched(), {"khat": 0.8}, "tails", "CANNOT_TELL"),
         (searched(beyond=Estimate(0.022, 0.001)), {"khat": 0.8}, "tails", "CANNOT_TELL"),
         (searched(beyond=Estimate(0.024, 0.001)), {"khat": 0.8}, "tails", "NOT_TRUSTED"),
+        (searched(beyond=Estimate(-0.05, 0.001)), {"khat": 0.8}, "tails", "CANNOT_TELL"),  # p has less there than q
+        (searched(beyond=Estimate(0.024, 0.001)), NEARLY_EVEN, "tails", "CANNOT_TELL"),
+        (searched(beyond=Estimate(0.4, 0.001)), NEARLY_EVEN, "tails", "NOT_TRUSTED"),
         (searched(), {"khat": 0.8, "num_zero": 1}, "tails", "NOT_TRUSTED"),
         (searched(left=0.08), {"moves": distances(mean=0.2)}, "means", "USABLE_AFTER_REWEIGHTING"),
         (searched(left=0.0995), {"moves": distances(mean=0.2)}, "means", "NOT_TRUSTED"),

@@ -25,7 +25,7 @@ def drawn(target, z, num=NUM):
     return {name: np.asarray(values) for name, values in predictive_draws(target, jax.random.key(0), points).items()}
 
 
-def is_about(values, mean, sd):
+def assert_about(values, mean, sd):
     """Whether the means and sds over draws are within five standard errors (of a kurtosis up to 6, for the sds)."""
     np.testing.assert_allclose(values.mean(0), np.broadcast_to(mean, values.shape[1:]), atol=5 * np.max(sd) / NUM**0.5)
     spread = np.broadcast_to(sd, values.shape[1:])
@@ -77,7 +77,7 @@ def test_every_value_is_drawn_by_itself(model):
     target = vi.from_numpyro(model, Y)
     found = drawn(target, [7.0])
     assert list(found) == ["y"]
-    is_about(found["y"], 7.0, 2.0)
+    assert_about(found["y"], 7.0, 2.0)
     apart = np.corrcoef(found["y"].T) - np.eye(3)
     assert np.abs(apart).max() < 5 / NUM**0.5
     np.testing.assert_array_equal(target.counted()["y"], [True] * 3)
@@ -92,8 +92,8 @@ def test_unknowns_are_constrained_and_other_observed_sites_are_followed():
         numpyro.sample("y", dist.Normal(first, 0.5), obs=y)
 
     found = drawn(vi.from_numpyro(model, Y, Y), [np.log(4.0)])
-    is_about(found["x"], 3.0, 4.0)
-    is_about(found["y"] - found["x"], 0.0, 0.5)
+    assert_about(found["x"], 3.0, 4.0)
+    assert_about(found["y"] - found["x"], 0.0, 0.5)
 
 
 def test_a_scan_goes_on_from_what_it_drew():
@@ -109,7 +109,7 @@ def test_a_scan_goes_on_from_what_it_drew():
         scan(step, start, y)
 
     found = drawn(vi.from_numpyro(model, Y), [8.0])["y"]
-    is_about(found, [4.0, 2.0, 1.0], 1.0 * np.sqrt([1.0, 1.25, 1.3125]))
+    assert_about(found, [4.0, 2.0, 1.0], 1.0 * np.sqrt([1.0, 1.25, 1.3125]))
 
 
 def test_counts_and_labels():
@@ -120,8 +120,8 @@ def test_counts_and_labels():
 
     found = drawn(vi.from_numpyro(model, np.array([1, 2]), np.array([[1, 9], [3, 7]])), [np.log(5.0)])
     assert found["counts"].dtype.kind == "i"
-    is_about(found["counts"], 5.0, np.sqrt(5.0))
-    is_about(found["labels"], [2.0, 8.0], np.sqrt(1.6))
+    assert_about(found["counts"], 5.0, np.sqrt(5.0))
+    assert_about(found["labels"], [2.0, 8.0], np.sqrt(1.6))
 
 
 def test_summed_states_are_drawn_from_their_own_weights():
@@ -134,7 +134,7 @@ def test_summed_states_are_drawn_from_their_own_weights():
             numpyro.sample("y", dist.Normal(jnp.where(state == 1, high, -3.0), 1.0), obs=y)
 
     found = drawn(vi.from_numpyro(model, Y), [1.0])["y"]
-    is_about(found, 0.7 - 0.9, np.sqrt(1.0 + 0.21 * 16.0))
+    assert_about(found, 0.7 - 0.9, np.sqrt(1.0 + 0.21 * 16.0))
 
 
 @pytest.mark.parametrize("model", [chain_by_scan, chain_by_markov])
@@ -144,7 +144,7 @@ def test_summed_chains_of_states_are_drawn_from_their_own_transitions(model):
     found = drawn(target, [0.0, 10.0, np.log(0.5)])
     y = found["y"] if "y" in found else np.stack([found[f"y_{t}"] for t in range(4)], axis=1)
     ones = np.array([np.linalg.matrix_power(TRANSITION, t)[0, 1] for t in range(1, 5)])
-    is_about(y, 10.0 * ones, np.sqrt(0.25 + 100.0 * ones * (1.0 - ones)))
+    assert_about(y, 10.0 * ones, np.sqrt(0.25 + 100.0 * ones * (1.0 - ones)))
 
 
 def test_a_distribution_that_cannot_be_drawn_from_is_named():
@@ -180,12 +180,12 @@ def test_what_is_masked_is_drawn_and_does_not_count():
 
     holed = np.where(seen, Y, np.nan)
     target = vi.from_numpyro(masked, holed, seen)
-    is_about(drawn(target, [7.0])["y"], 7.0, 2.0)
+    assert_about(drawn(target, [7.0])["y"], 7.0, 2.0)
     np.testing.assert_array_equal(target.counted()["y"], seen)
     np.testing.assert_array_equal(vi.from_numpyro(masked_events, Y, seen).counted()["y"], np.stack([seen, seen], 1))
     target = vi.from_numpyro(imputed, Y, seen)
     assert [site.name for site in target.sites] == ["mean", "y_unobserved"]
-    is_about(drawn(target, [7.0, 0.0, 0.0, 0.0])["y_observed"], 7.0, 2.0)
+    assert_about(drawn(target, [7.0, 0.0, 0.0, 0.0])["y_observed"], 7.0, 2.0)
     np.testing.assert_array_equal(target.counted()["y_observed"], seen)
 
 
