@@ -25,7 +25,7 @@ def pieces(points: np.ndarray, size: int = PIECE) -> Iterator[tuple[np.ndarray, 
         yield np.concatenate([piece, np.repeat(piece[-1:], size - len(piece), axis=0)]), len(piece)
 
 
-def in_pieces(f: Callable[[np.ndarray], Any], points: np.ndarray) -> Any:
+def in_pieces(f: Callable[[np.ndarray], Any], points: np.ndarray, size: int = PIECE) -> Any:
     """What ``f`` gives for the points, piece by piece: a tree of NumPy arrays (points, ...).
 
     Example:
@@ -34,6 +34,6 @@ def in_pieces(f: Callable[[np.ndarray], Any], points: np.ndarray) -> Any:
         >>> in_pieces(lambda x: {"double": 2 * x}, np.arange(1000))["double"][-1]
         np.int64(1998)
     """
-    found = [(f(piece), count) for piece, count in pieces(points)]  # all are on their way before one is waited for
+    found = [(f(piece), count) for piece, count in pieces(points, size)]  # none is waited for yet
     cut = [jax.tree.map(lambda leaf, n=count: np.asarray(leaf)[:n], tree) for tree, count in found]
     return jax.tree.map(lambda *parts: np.concatenate(parts), *cut)

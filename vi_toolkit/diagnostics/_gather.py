@@ -83,14 +83,14 @@ def _searched(
     moves = _to(q, p, masses_of_shares(inside), basins.mass)
     left = _to(corrected, p, masses_of_shares(inside, smoothed.log_weights), basins.mass)
     words = tuple(basins.words(k) for k in basins.missed)
-    return Searched(basins.khat, moves, left, words, _beyond(scores, basins))
+    return Searched(basins.khat, moves, left, words, _beyond(scores.log_q, basins.log_q, basins.log_weights))
 
 
-def _beyond(scores: Scores, basins: Basins) -> Estimate:
+def _beyond(log_q: np.ndarray, log_q_there: np.ndarray, log_weights: np.ndarray) -> Estimate:
     """P(log q < its quantile under q) less what q has there; with the quantile's own error, as if p were q about it."""
-    inside = basins.log_q >= np.quantile(scores.log_q, FAR_OUT)
-    outside = masses_of_shares(~inside[:, None], basins.log_weights)
-    of_quantile = np.sqrt(FAR_OUT * (1 - FAR_OUT) / len(scores.log_q))
+    inside = log_q_there >= np.quantile(log_q, FAR_OUT)
+    outside = masses_of_shares(~inside[:, None], log_weights)
+    of_quantile = np.sqrt(FAR_OUT * (1 - FAR_OUT) / len(log_q))
     return Estimate(float(outside.values[0]) - FAR_OUT, float(np.hypot(outside.ses[0], of_quantile)))
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from vi_toolkit._pieces import in_pieces
 from vi_toolkit._start import NUM_STARTS
 from vi_toolkit._types import Key, raw_key
 from vi_toolkit.programs import QUICK_TO_COMPILE, Purpose, prior_draws, stream
@@ -40,11 +41,9 @@ def num_looks(dim: int) -> int:
 
 def look_at(target: Target, points: np.ndarray) -> Look:
     """Any number of points, by as many calls of the one program as that takes."""
-    size, dtype = num_looks(target.dim), jax.dtypes.canonicalize_dtype(float)
-    padded = np.concatenate([points, np.repeat(points[-1:], -len(points) % size, axis=0)]).astype(dtype)
-    calls = [jax.device_get(_look_program(target, part)) for part in padded.reshape(-1, size, target.dim)]
-    values, gradients = (np.concatenate(parts)[: len(points)] for parts in zip(*calls, strict=True))
-    return Look(padded[: len(points)], values.astype(float), gradients.astype(float))
+    points = points.astype(jax.dtypes.canonicalize_dtype(float))
+    values, gradients = in_pieces(partial(_look_program, target), points, num_looks(target.dim))
+    return Look(points, values.astype(float), gradients.astype(float))
 
 
 def look_around(key: Key, target: Target) -> Look:
