@@ -160,3 +160,10 @@ def test_weights_that_are_nearly_all_alike(sd, even):
     assert nearly_even(log_weights) is even
     for bad in (-np.inf, np.nan, np.inf):
         assert not nearly_even(np.append(log_weights, bad))
+
+
+def test_draws_where_p_is_next_to_nothing_are_not_even():
+    """0.5 % of log weights at -20: 99.5 % of the draws are effective, but D(q||p) = 0.1 + log 0.995."""
+    log_weights = np.where(np.arange(20_000) < 100, -20.0, 0.0)
+    assert effective_draws(log_weights) > 0.99 * 20_000
+    assert not nearly_even(log_weights)

@@ -1,5 +1,7 @@
 """Means and spreads of a model's own sites have a say in the verdict, beside those of the coordinates."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import numpyro
@@ -33,6 +35,17 @@ def test_errors_of_a_site_against_a_reference(key, exact):
         assert measured.values[1] == pytest.approx(wanted, abs=4 * measured.ses[1])
         assert measured.ses[1] < 0.02
     assert abs(found.spreads.values[1]) > 0.05  # so that there is something to see
+
+
+def test_errors_allow_for_the_correlation_of_a_references_draws(key, exact):
+    """Each draw 20 times in a row: the errors are those of a 20th as many."""
+    draws = np.asarray(exact.sample(key, 5000))
+    fit = vi.fit(jax.random.key(0), exact.target, vi.laplace())
+    scores, own, at_q = draw_and_score(key, fit, 200_000), own_values(fit.target), np.zeros(200_000)
+    chained = dataclasses.replace(exact, draws=np.repeat(draws, 20, axis=0))
+    of_means = hold_against(key, fit, scores, at_q, chained, 100, own).measured.means
+    assert of_means.ses[1] == pytest.approx(1 / np.sqrt(5000), rel=0.3)  # of 50 batches, and of q's own draws
+    assert of_means.ses[1] > 2 / np.sqrt(100_000)
 
 
 def test_a_site_that_is_off_where_no_coordinate_is():
