@@ -293,4 +293,5 @@ def test_restarts_are_held_against_one_another(key):
     found = vi.diagnose(key, fit, search=False)
     assert found.agreement.rhat[0] > 1.5
     assert "The 4 fits disagree" in str(found)
-    assert vi.diagnose(key, vi.fit(jax.random.key(0), two.target, vi.laplace()), search=False).agreement is None
+    for method in (vi.laplace(), vi.restarts(vi.laplace(), 1)):
+        assert diagnose(key, vi.fit(jax.random.key(0), two.target, method), search=False).agreement is None

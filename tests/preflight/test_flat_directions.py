@@ -54,8 +54,8 @@ def test_units_do_not_hide_it(units):
 
 @pytest.mark.any_precision
 def test_directions_that_are_one_but_for_rounding_are_counted_once():
-    rows = _reduced(np.array([[1.0, 0.5, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
-    np.testing.assert_array_equal(rows, [[1.0, 0.5, 0.0], [0.0, 0.0, 1.0]])
+    rows = np.array([[1.0, 0.5, 0.0, 0.0], [2.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 2.0]])
+    np.testing.assert_array_equal(_reduced(rows), [[1.0, 0.5, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
 
 
 def weakly_known(sd, y):
